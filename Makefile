@@ -1,0 +1,54 @@
+# make demo   the main job on examples/ into var/outbox, nothing sent anywhere
+# make test   what CI runs: format, lint, types, import contracts, tests
+# make bench  figures with their targets, into benchmarks/results/
+# make lock   pin the newest releases that pyproject.toml allows
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo test check format bench lock clean
+
+help:
+	@sed -n 's/^# //p' $(MAKEFILE_LIST)
+
+# A stamp a set of requirements: made again only when a pin or the project file changes.
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt $(VENV)/.run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/.run
+	$(BIN)/distributor demo
+
+check: $(VENV)/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+test: check
+	$(BIN)/python -m pytest -n 2
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+lock: $(VENV)/.dev
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet pyproject.toml --group build -o requirements.txt
+	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet pyproject.toml --group dev -c requirements.txt -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .hypothesis
