@@ -159,7 +159,7 @@ class _Edition:
         return next((name for name in names if exists(self.environment, name)), "words.j2")
 
     def _headings(self) -> Iterable[str]:
-        return self.newsletter.topics if self.newsletter.sections == "topic" else ()
+        return map(_heading, self.newsletter.topics) if self.newsletter.sections == "topic" else ()
 
     def _body(self, plan: _Plan) -> str:
         if self.body is None:
@@ -306,22 +306,28 @@ def _story(
         published_at=article.published_at,
         language=_language(article.language or publication.language),
         breaking=article.wishes.breaking,
-        section=neutral(tidy(_section(article, newsletter, topics), 60)),
+        section=_section(article, newsletter, topics),
         picture=_shown(picture, article.wishes.alt, title, media_url) if picture else None,
     )
 
 
 def _section(article: Article, newsletter: Newsletter, topics: Mapping[str, tuple[str, ...]]) -> str:
     if newsletter.sections == "source":
-        return article.source or ""
+        return neutral(tidy(article.source, 60))
     if newsletter.sections == "none":
         return ""
     known = topics.get(article.key) or tuple(_matching(article, newsletter.topics))
-    return next((topic for topic in newsletter.topics if topic in known), "")
+    return next((_heading(topic) for topic in newsletter.topics if topic in known), "")
+
+
+def _heading(topic: str) -> str:
+    """A topic's name above its section; it is shown as readers choose it, only with a capital letter."""
+    return neutral(tidy(topic[:1].upper() + topic[1:], 60))
 
 
 def _matching(article: Article, topics: Mapping[str, tuple[str, ...]]) -> Iterator[str]:
-    own = {word.casefold() for word in (*article.tags, *article.categories, article.source or "")}
+    words = (*article.tags, *article.categories, article.section, article.source or "")
+    own = {word.casefold() for word in words if word}
     for topic, words in topics.items():
         if not own.isdisjoint(word.casefold() for word in words):
             yield topic

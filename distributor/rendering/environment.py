@@ -16,7 +16,6 @@ from jinja2 import (
     PrefixLoader,
     StrictUndefined,
     TemplateNotFound,
-    TemplatesNotFound,
     TemplateSyntaxError,
     select_autoescape,
 )
@@ -79,11 +78,15 @@ def _explained(environment: Environment, name: str, error: Exception) -> str:
         return f"{error.filename or error.name or name}:{error.lineno}: {error.message}"
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename.endswith(".j2")]
     place = f"{frames[-1].filename}:{frames[-1].lineno}" if frames else _file(environment, name)
-    if isinstance(error, TemplatesNotFound):
-        return f"{place}: there is none of the templates {', '.join(map(str, error.templates))}"
     if isinstance(error, TemplateNotFound):
-        return f"{place}: there is no template {error.name}"
+        wanted = " or ".join(map(str, getattr(error, "templates", [error.name])))
+        return f"{place}: there is no template {wanted} in {' or '.join(_folders(environment))}"
     return f"{place}: {error}" if error.args else f"{place}: {type(error).__name__}"
+
+
+def _folders(environment: Environment) -> list[str]:
+    loaders = environment.loader.loaders if isinstance(environment.loader, ChoiceLoader) else []
+    return [path for loader in loaders if isinstance(loader, FileSystemLoader) for path in loader.searchpath]
 
 
 def _file(environment: Environment, name: str) -> str:
