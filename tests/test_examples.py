@@ -165,6 +165,13 @@ def test_articles_show_what_a_site_may_contain() -> None:
     assert {"newsletter", "social", "social_text", "alt", "breaking", "text"} <= set().union(*wishes)
 
 
+def test_the_readme_names_every_article() -> None:
+    """A newcomer who wonders what an article is there for finds it in the table."""
+    table = (examples() / "README.md").read_text(encoding="utf-8")
+    named = {CONTENT / name for name in re.findall(r"`((?:harbour|town|culture)/[^`]+)`", table)}
+    assert named == {path.parent if path.name == "index.md" else path for path in ARTICLES}
+
+
 def test_two_files_are_one_article() -> None:
     """Exactly one `article_id` is carried by two files, written as a number or as text."""
     ids = Counter(
