@@ -61,7 +61,7 @@ def fit(image: Image.Image, shape: Shape) -> Encoded:
 
 
 def _largest(own: tuple[int, int], ratio: float, bordered: bool, shape: Shape) -> tuple[int, int]:
-    """The size of the frame of that *ratio* around or within a picture of size *own*, as large as is taken."""
+    """The largest size of that *ratio* that is taken, around or within a picture of size *own*."""
     pick = max if bordered else min
     width = min(pick(own[0], round(own[1] * ratio)), shape.max_width or LARGEST_SIDE)
     if shape.max_pixels:
@@ -92,7 +92,8 @@ def _too_large(size: tuple[int, int], shape: Shape) -> bool:
 
 
 def _clamped(ratio: float, shape: Shape) -> float:
-    return min(max(ratio, shape.min_ratio or ratio), shape.max_ratio or max(ratio, shape.min_ratio or ratio))
+    at_least = max(ratio, shape.min_ratio or ratio)
+    return min(at_least, shape.max_ratio or at_least)
 
 
 def _cropped(image: Image.Image, size: tuple[int, int]) -> Image.Image:

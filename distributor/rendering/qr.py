@@ -57,7 +57,30 @@ def as_ascii(target: str) -> str:
     try:
         return str(httpx.URL(target)) if target.startswith(("http://", "https://")) else target
     except (httpx.InvalidURL, UnicodeError):
-        return target
+        return target.encode(errors="replace").decode()
+
+
+def leads_to_page(target: str, page: str) -> bool:
+    """Whether *target* is the address of *page*, but for what changes nothing of what is shown.
+
+    That is: scheme, default port, capitals in the host, a slash or index.html at the end, how characters are
+    escaped, the order of parameters, utm_ parameters and the fragment.
+    """
+    one, other = _essence(target), _essence(page)
+    return one is not None and one == other
+
+
+def _essence(address: str) -> tuple[str, str, tuple[tuple[str, str], ...]] | None:
+    try:
+        url = httpx.URL(address.strip())
+    except (httpx.InvalidURL, UnicodeError):
+        return None
+    if url.scheme not in ("http", "https") or not url.host:
+        return None
+    port = "" if url.port in (None, 80, 443) else f":{url.port}"
+    path = url.path.removesuffix("index.html").rstrip("/")
+    query = (each for each in url.params.multi_items() if not each[0].lower().startswith("utm_"))
+    return url.host.lower() + port, path, tuple(sorted(query))
 
 
 def _encoded(target: str) -> segno.QRCode:

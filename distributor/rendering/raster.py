@@ -69,6 +69,12 @@ def opened(
         raise NotAPicture("is damaged") from error
 
 
+def conversion(data: bytes, media_type: str) -> str | None:
+    """What was done to make *data* (a picture that could be opened) one of *media_type*, for a note."""
+    made_from = Image.open(BytesIO(data), formats=FORMATS).get_format_mimetype()
+    return f"converted from {made_from}" if made_from != media_type else None
+
+
 def for_mail(image: Image.Image) -> Encoded:
     """JPEG, or PNG where transparency matters and weighs little enough."""
     if not _is_transparent(image):
