@@ -39,7 +39,7 @@ Cadence = Literal["instant", "daily", "weekly", "monthly"]
 def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin or UTC") from error
     return name
 
@@ -172,6 +172,7 @@ class Channel(_Table):
     language: str | None = None  # BCP 47; default: the article's, else the site's
     topics: tuple[str, ...] = ()  # only articles of these; none: all
     hashtags: int = Field(3, ge=0, le=30)  # at most
+    utm: Mapping[str, str] = {}  # campaign parameters for the link to the site
     max_per_day: int | None = Field(None, ge=1)
     min_gap: timedelta = timedelta(0)
     quiet_hours: Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d-\d\d:\d\d$")] | None = None

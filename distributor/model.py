@@ -135,6 +135,7 @@ class Post:
     pictures: tuple[Picture, ...] = ()
     payload: Mapping[str, Any] = field(default_factory=dict)  # the JSON the network would be sent
     articles: tuple[Carried, ...] = ()
+    notes: tuple[str, ...] = ()  # what had to be left out or cut, for a person
 
     @property
     def hash(self) -> str:
@@ -188,6 +189,7 @@ class Campaign:
     through: int  # the sequence number up to which it looked
     candidates: int = 0
     excluded: Mapping[str, int] = field(default_factory=dict)  # reason -> how many
+    overlaps: bool = False  # its readers may stand before articles that they have from it
     reason: str | None = None  # why it was skipped, paused or cancelled
 
 
@@ -226,3 +228,12 @@ class Receipt:
 
     id: str  # the provider's own
     url: str | None = None  # where a post can be seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a provider said of one call: accepted, but for the recipients named otherwise."""
+
+    receipt: str | None = None  # its id for the whole call
+    receipts: Mapping[int, str] = field(default_factory=dict)  # recipient -> an id of its own
+    refused: Mapping[int, str] = field(default_factory=dict)  # recipient -> why

@@ -1,0 +1,1 @@
+"""The audience: people, lists and subscriptions. It knows nothing of sending."""

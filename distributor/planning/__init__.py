@@ -1,0 +1,1 @@
+"""Who gets what, when: pure decisions on values; clocks, files and tables stay outside."""

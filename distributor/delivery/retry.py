@@ -1,0 +1,35 @@
+"""How long to wait: seconds inside a call by tenacity, minutes to hours in the ledger."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+
+from distributor.errors import TryLater
+
+PATIENCE = timedelta(seconds=10)  # a longer wait is the ledger's: a worker has other things to do
+FIRST_WAIT = timedelta(minutes=1)
+LONGEST_WAIT = timedelta(hours=4)
+
+
+def within_the_call(attempts: int = 3) -> AsyncRetrying:
+    """Try again at once what was busy for a moment; what asks for a longer wait goes back to the ledger."""
+    return AsyncRetrying(
+        retry=retry_if_exception(_is_brief),
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.5, max=PATIENCE.total_seconds() / 2),
+        reraise=True,
+    )
+
+
+def _is_brief(error: BaseException) -> bool:
+    return isinstance(error, TryLater) and error.after is None
+
+
+def due_again(now: datetime, attempt: int, *, asked: float | None) -> datetime:
+    """When a batch is tried again: what the server asked for, in seconds, goes before our own doubling."""
+    if asked is not None:
+        return now + timedelta(seconds=asked)
+    doubled: timedelta = FIRST_WAIT * 2 ** min(attempt - 1, 10)
+    return now + min(doubled, LONGEST_WAIT)

@@ -1,0 +1,304 @@
+"""Claim, call, record: the worker that carries what the ledger froze to its providers.
+
+Killed between any two lines, it leaves the ledger in a state from which another goes on: a claim that was
+committed and never finished is taken over when its lease runs out or its process is seen to be gone.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import socket
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+import anyio
+from anyio import to_thread
+from sqlalchemy import Connection
+
+from distributor.delivery.retry import due_again, within_the_call
+from distributor.errors import Refused, SendError, TryLater, Unclear
+from distributor.model import Answer, Batch, Campaign, DeliveryState, Digest, Email, Picture, Post
+from distributor.providers.email.mime import Sender
+from distributor.providers.protocol import EmailProvider, SocialProvider
+from distributor.store import campaigns, ledger
+from distributor.store.database import Database
+
+LEASE = timedelta(seconds=20)  # a dead worker's batches are taken over after this
+MOST_ATTEMPTS = 12  # with the waits of `due_again`, about a day and a half
+
+Reach = Callable[[Connection, Campaign, Sequence[int]], Mapping[int, Email]]
+
+
+class Route(Protocol):
+    """Where a channel's messages go, composed by the app."""
+
+    name: str  # of the provider or account, as the ledger records it
+
+    @property
+    def repeatable(self) -> bool: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailRoute:
+    """A newsletter's way out."""
+
+    name: str
+    provider: EmailProvider
+    sender: Sender
+
+    @property
+    def repeatable(self) -> bool:
+        return self.provider.limits.repeatable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocialRoute:
+    """A channel's way out."""
+
+    name: str
+    provider: SocialProvider
+
+    @property
+    def repeatable(self) -> bool:
+        return self.provider.repeatable
+
+
+@dataclass(slots=True)
+class Delivered:
+    """What one run of the worker did, by recipient."""
+
+    accepted: int = 0
+    refused: int = 0
+    skipped: int = 0
+    unclear: int = 0
+    later: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A claimed batch with all that its call needs."""
+
+    batch: Batch
+    campaign: Campaign
+    route: EmailRoute | SocialRoute
+    content: Digest | Post
+    emails: tuple[Email, ...]
+
+
+class Worker:
+    """Delivers due batches until none is left.
+
+    *reach* gives the readers of a batch who may still be written to, with their slots, at this moment.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        routes: Mapping[str, EmailRoute | SocialRoute],
+        *,
+        reach: Reach,
+        media: Callable[[Picture], bytes],
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        in_flight: int = 8,
+        progress: Callable[[int], None] = lambda recipients: None,
+    ) -> None:
+        self.name = worker_name()
+        self.delivered = Delivered()
+        self._database = database
+        self._routes = routes
+        self._reach = reach
+        self._media = media
+        self._clock = clock
+        self._in_flight = in_flight
+        self._progress = progress
+
+    async def run(self, only: Sequence[int] = ()) -> Delivered:
+        """Deliver everything that is due now (of these campaigns, if any are named)."""
+        await to_thread.run_sync(self._take_over)
+        async with anyio.create_task_group() as group:
+            for _ in range(self._in_flight):
+                group.start_soon(self._work, only)
+        return self.delivered
+
+    async def _work(self, only: Sequence[int]) -> None:
+        while (job := await to_thread.run_sync(self._claim, only)) is not None:
+            if isinstance(job, Job):
+                await self._carry(job)
+
+    def _take_over(self) -> None:
+        with self._database.write() as db:
+            ledger.take_over(
+                db,
+                now=self._clock(),
+                dead=[owner for owner in ledger.owners(db) if is_dead(owner)],
+                repeatable=[route.name for route in self._routes.values() if route.repeatable],
+            )
+
+    def _claim(self, only: Sequence[int]) -> Job | Batch | None:
+        """Claim a batch and re-read who of it may be written to, in one transaction.
+
+        A batch that needs no call is finished at once and comes back as it is.
+        """
+        with self._database.write() as db:
+            batch = ledger.claim(db, worker=self.name, now=self._clock(), lease=LEASE, campaigns=only)
+            if batch is None:
+                return None
+            campaign = campaigns.campaign_of(db, batch.campaign)
+            content = campaigns.rendition_of(db, batch.rendition)
+            assert campaign is not None
+            assert content is not None
+            route = self._routes.get(campaign.channel)
+            if route is None:
+                self._put_back(db, batch, f"{campaign.channel!r} is no longer in the configuration")
+                return batch
+            emails: tuple[Email, ...] = ()
+            if isinstance(content, Digest):
+                emails, batch = self._reachable(db, campaign, batch)
+                if not emails:
+                    ledger.finish(db, batch, DeliveryState.SKIPPED, reason=NOBODY_LEFT)
+                    ledger.close_finished(db, campaign.id)
+                    return batch
+            ledger.calling(db, batch, provider=route.name)
+        return Job(batch=batch, campaign=campaign, route=route, content=content, emails=emails)
+
+    def _reachable(self, db: Connection, campaign: Campaign, batch: Batch) -> tuple[tuple[Email, ...], Batch]:
+        reached = self._reach(db, campaign, batch.recipients)
+        gone = [recipient for recipient in batch.recipients if recipient not in reached]
+        ledger.skip(db, batch, dict.fromkeys(gone, NOBODY_LEFT))
+        self.delivered.skipped += len(gone)
+        kept = tuple(recipient for recipient in batch.recipients if recipient in reached)
+        return tuple(reached[recipient] for recipient in kept), replace(batch, recipients=kept)
+
+    async def _carry(self, job: Job) -> None:
+        """Make the call and record what came of it."""
+        try:
+            answer = await self._call(job)
+        except Refused as error:
+            await self._end(job, DeliveryState.REFUSED, str(error))
+            self.delivered.refused += len(job.batch.recipients)
+        except TryLater as error:
+            await to_thread.run_sync(self._later, job, error)
+            self.delivered.later += len(job.batch.recipients)
+        except Unclear as error:
+            await to_thread.run_sync(self._unclear, job, str(error))
+            self.delivered.unclear += len(job.batch.recipients)
+        else:
+            await to_thread.run_sync(self._accept, job, answer)
+            self.delivered.accepted += len(job.batch.recipients) - len(answer.refused)
+            self.delivered.refused += len(answer.refused)
+        self._progress(len(job.batch.recipients))
+
+    async def _call(self, job: Job) -> Answer:
+        return await within_the_call()(self._send, job)
+
+    async def _send(self, job: Job) -> Answer:
+        """The provider's own call, with the lease held for as long as it takes."""
+        answer: Answer | Exception
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._hold, job.batch)
+            try:
+                answer = await self._hand_over(job)
+            except SendError as error:
+                answer = error
+            except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
+                answer = Unclear(f"{type(error).__name__}: {error}")
+            group.cancel_scope.cancel()
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    async def _hand_over(self, job: Job) -> Answer:
+        if isinstance(job.route, EmailRoute) and isinstance(job.content, Digest):
+            return await job.route.provider.send(
+                job.batch, job.content, job.emails, sender=job.route.sender, media=self._media
+            )
+        assert isinstance(job.route, SocialRoute)
+        assert isinstance(job.content, Post)
+        receipt = await job.route.provider.send(job.batch, job.content, media=self._media)
+        return Answer(receipt=receipt.url or receipt.id)
+
+    async def _hold(self, batch: Batch) -> None:
+        while True:
+            await anyio.sleep(LEASE.total_seconds() / 3)
+            await to_thread.run_sync(self._renew, batch)
+
+    def _renew(self, batch: Batch) -> None:
+        with self._database.write() as db:
+            ledger.renew(db, batch, until=self._clock() + LEASE)
+
+    def _accept(self, job: Job, answer: Answer) -> None:
+        with self._database.write() as db:
+            ledger.accept(db, job.batch, answer, provider=job.route.name)
+            ledger.close_finished(db, job.campaign.id)
+
+    async def _end(self, job: Job, state: DeliveryState, reason: str) -> None:
+        def end() -> None:
+            with self._database.write() as db:
+                ledger.finish(db, job.batch, state, reason=reason, provider=job.route.name)
+                ledger.close_finished(db, job.campaign.id)
+
+        await to_thread.run_sync(end)
+
+    def _later(self, job: Job, error: TryLater) -> None:
+        with self._database.write() as db:
+            if job.batch.attempt >= MOST_ATTEMPTS:
+                reason = f"gave up after {job.batch.attempt} attempts: {error}"
+                ledger.finish(db, job.batch, DeliveryState.REFUSED, reason=reason, provider=job.route.name)
+                ledger.close_finished(db, job.campaign.id)
+                return
+            due_at = due_again(self._clock(), job.batch.attempt, asked=error.after)
+            ledger.put_back(db, job.batch, due_at=due_at, reason=str(error))
+
+    def _unclear(self, job: Job, reason: str) -> None:
+        """Silence: repeat it where that is harmless, and say so where it is not."""
+        with self._database.write() as db:
+            if job.route.repeatable and job.batch.attempt < MOST_ATTEMPTS:
+                due_at = due_again(self._clock(), job.batch.attempt, asked=None)
+                ledger.put_back(db, job.batch, due_at=due_at, reason=reason)
+            else:
+                ledger.finish(db, job.batch, DeliveryState.UNCLEAR, reason=reason, provider=job.route.name)
+
+    def _put_back(self, db: Connection, batch: Batch, reason: str) -> None:
+        due_at = due_again(self._clock(), batch.attempt, asked=None)
+        ledger.put_back(db, batch, due_at=due_at, reason=reason)
+
+
+NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
+
+
+def worker_name() -> str:
+    """Host, process space, process and a random part: who holds a lease, and whether they can still live."""
+    return "/".join((socket.gethostname(), _process_space(), str(os.getpid()), secrets.token_hex(4)))
+
+
+def is_dead(worker: str) -> bool:
+    """Whether a worker certainly lives no more: it ran here, and there is no such process now.
+
+    One on another host, or in another container, is given the time of its lease.
+    """
+    host, space, pid, _ = worker.split("/")
+    if (host, space) != (socket.gethostname(), _process_space()) or not space:
+        return False
+    if int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _process_space() -> str:
+    """The boot and process namespace in which a process number means the same process (Linux only)."""
+    try:
+        namespace = str(Path("/proc/self/ns/pid").readlink()).removeprefix("pid:").strip("[]")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+    return f"{boot}:{namespace}"

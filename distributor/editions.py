@@ -1,0 +1,400 @@
+"""Editions of a newsletter: select, render, freeze.
+
+Rendering happens outside the transaction, because pictures may have to be fetched; the transaction then
+counts the readers again and keeps nothing if they changed into some for whom nothing was rendered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment
+from sqlalchemy import Connection
+
+from distributor.articles.shelf import Shelf
+from distributor.config import Config, Newsletter
+from distributor.errors import NotFound
+from distributor.model import Article, Campaign, CampaignState, Digest, Picture, Publication
+from distributor.planning import selection, slots
+from distributor.planning.selection import Reader
+from distributor.planning.slots import Slot
+from distributor.rendering.digest import digest
+from distributor.rendering.pictures import Pictures
+from distributor.store import articles as article_store
+from distributor.store import campaigns, ledger
+from distributor.store.database import Database
+from distributor.store.ledger import Audience, Cohort, Share
+
+BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
+NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
+ATTEMPTS = 3  # at freezing, while readers keep changing under it
+EVERYBODY = ("instant", "daily", "weekly", "monthly")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """An edition to be made."""
+
+    name: str  # the newsletter's
+    slot: str  # its key in the ledger
+    due_at: datetime
+    cadences: tuple[str, ...]
+    handled_at: datetime | None = None  # the scheduled slot that is thereby done
+    only: tuple[str, ...] = ()  # keys of articles sent by themselves, whatever readers' positions
+    subscriber: int | None = None  # only this reader
+    priority: int = DIGEST
+
+    @property
+    def is_scheduled(self) -> bool:
+        """Whether it serves its readers up to now, rather than telling them one thing in between."""
+        return not self.only
+
+
+Choice = tuple[str, ...]  # keys of the articles for a cohort, in their order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What each cohort is to get, before it is rendered."""
+
+    audience: Audience
+    cohorts: tuple[Cohort, ...]
+    choices: Mapping[tuple[str, int, str], Choice | str]  # by cohort; or the reason why nothing
+    articles: Mapping[str, Article]
+    ids: Mapping[str, int]
+    through: int
+
+    @property
+    def excluded(self) -> dict[str, int]:
+        counts: dict[str, int] = {}
+        for cohort in self.cohorts:
+            choice = self.choices[cohort.key]
+            if isinstance(choice, str):
+                counts[choice] = counts.get(choice, 0) + cohort.size
+        return counts
+
+    @property
+    def held(self) -> list[Cohort]:
+        return [cohort for cohort in self.cohorts if self.choices[cohort.key] == selection.TOO_FEW]
+
+    def chosen(self) -> list[Choice]:
+        return list(dict.fromkeys(c for c in self.choices.values() if not isinstance(c, str)))
+
+
+class Editions:
+    """Plans, renders and freezes editions."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        shelf: Shelf,
+        *,
+        publication: Publication,
+        pictures: Pictures,
+        environment: Environment,
+        batch_size: Callable[[str], int],
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._shelf = shelf
+        self._publication = publication
+        self._pictures = pictures
+        self._environment = environment
+        self._batch_size = batch_size
+
+    # --- what is due ---
+
+    def due(self, now: datetime) -> list[Order]:
+        """The editions that schedules and breaking news ask for now."""
+        with self._database.read() as db:
+            known = campaigns.channels(db)
+        orders: list[Order] = []
+        for name, newsletter in self._config.newsletters.items():
+            if row := known.get(name):
+                orders += self._breaking(name, newsletter, now, start=row.start)
+                orders += self._scheduled(name, newsletter, now, handled_at=row.handled_at)
+        return orders
+
+    def _scheduled(
+        self, name: str, newsletter: Newsletter, now: datetime, *, handled_at: datetime
+    ) -> Iterable[Order]:
+        zone = self.zone(newsletter)
+        found = slots.due_slots(
+            newsletter.schedule, zone, handled_at=handled_at, now=now, catch_up=newsletter.catch_up
+        )
+        for slot in found:
+            yield self._order(name, newsletter, slot, zone)
+
+    def _order(self, name: str, newsletter: Newsletter, slot: Slot, zone: ZoneInfo) -> Order:
+        return Order(
+            name=name,
+            slot=slot.key,
+            due_at=slot.at,
+            cadences=slots.due_cadences(slot, newsletter.cadences, zone),
+            handled_at=slot.at,
+        )
+
+    def _breaking(self, name: str, newsletter: Newsletter, now: datetime, *, start: int) -> Iterable[Order]:
+        if "instant" not in newsletter.cadences:
+            return
+        with self._database.read() as db:
+            recent = self._shelf.public(db, beyond=start, now=now, since=now - NEWS)
+            found = [
+                (id_, article)
+                for id_, article in recent
+                if article.wishes.breaking
+                and selection.is_for_newsletters(article)
+                and campaigns.campaign_at(db, name, single_slot(id_)) is None
+            ]
+        for entry in found:
+            yield self.single(name, [entry], now, cadences=("instant",))
+
+    def zone(self, newsletter: Newsletter) -> ZoneInfo:
+        return ZoneInfo(newsletter.timezone or self._publication.timezone)
+
+    # --- what a person asks for ---
+
+    def by_hand(self, name: str, now: datetime, *, subscriber: int | None = None) -> Order:
+        """An edition now, of what is new to each reader."""
+        to = f" to {subscriber}" if subscriber is not None else ""
+        slot = f"by hand {now:%Y-%m-%dT%H:%M:%S.%fZ}{to}"
+        return Order(name=name, slot=slot, due_at=now, cadences=EVERYBODY, subscriber=subscriber)
+
+    def single(
+        self,
+        name: str,
+        chosen: Sequence[tuple[int, Article]],
+        now: datetime,
+        *,
+        cadences: tuple[str, ...] = EVERYBODY,
+        subscriber: int | None = None,
+    ) -> Order:
+        """These articles by themselves, to all who have not had them."""
+        to = f" to {subscriber}" if subscriber is not None else ""
+        return Order(
+            name=name,
+            slot=single_slot(*(id_ for id_, _ in chosen)) + to,
+            due_at=now,
+            cadences=cadences,
+            only=tuple(article.key for _, article in chosen),
+            subscriber=subscriber,
+            priority=BREAKING,
+        )
+
+    # --- making one ---
+
+    def make(self, order: Order, now: datetime) -> Campaign | None:
+        """Render and freeze an edition; None when it was planned before."""
+        rendered: dict[Choice, Digest] = {}
+        for _ in range(ATTEMPTS):
+            with self._database.read() as db:
+                if campaigns.campaign_at(db, order.name, order.slot):
+                    self._note_handled(order)
+                    return None
+                draft = self.draft(db, order, now)
+            for choice in draft.chosen():
+                if choice not in rendered:
+                    rendered[choice] = self.render(order, draft, choice)
+            with self._database.write(snapshot=True) as db:
+                article_store.lock(db)
+                draft = self.draft(db, order, now)
+                if all(choice in rendered for choice in draft.chosen()):
+                    return self._freeze(db, order, draft, rendered, now)
+        raise NotFound(f"the readers of {order.name} kept changing while its edition was made; try again")
+
+    def draft(self, db: Connection, order: Order, now: datetime) -> Draft:
+        """Who would get what."""
+        newsletter = self._newsletter(order.name)
+        row = campaigns.channels(db)[order.name]
+        audience = self._audience(db, order, row.start)
+        counted = ledger.cohorts(db, audience)
+        beyond = min((cohort.position for cohort in counted), default=row.start)
+        through = article_store.last_sequence(db)
+        told = self._candidates(db, order, now, beyond=beyond)
+        received = self._received(db, counted)
+        choices = {
+            cohort.key: self._choice(order, newsletter, cohort, told, received[cohort.received])
+            for cohort in counted
+        }
+        return Draft(
+            audience=audience,
+            cohorts=tuple(counted),
+            choices=choices,
+            articles={article.key: article for _, article in told},
+            ids={article.key: id_ for id_, article in told},
+            through=through,
+        )
+
+    def _audience(self, db: Connection, order: Order, start: int) -> Audience:
+        everyone = Audience(
+            newsletter=order.name,
+            cadences=order.cadences,
+            start=0 if order.only else start,
+            subscriber=order.subscriber,
+        )
+        if order.only:
+            overlapping = campaigns.carrying(db, order.name, self._shelf.ids(db, order.only).values())
+        else:
+            overlapping = campaigns.overlapping(db, order.name, beyond=ledger.lowest_position(db, everyone))
+        return replace(everyone, overlapping=tuple(overlapping))
+
+    def _candidates(
+        self, db: Connection, order: Order, now: datetime, *, beyond: int
+    ) -> list[tuple[int, Article]]:
+        if order.only:
+            return self._shelf.named(db, order.only, now=now)
+        public = self._shelf.public(db, beyond=beyond, now=now)
+        return [(id_, article) for id_, article in public if selection.is_for_newsletters(article)]
+
+    def _received(self, db: Connection, counted: Sequence[Cohort]) -> dict[str, frozenset[str]]:
+        """`Cohort.received` -> the keys of the articles in those renditions."""
+        told = {cohort.received: frozenset(filter(None, cohort.received.split(","))) for cohort in counted}
+        carried = campaigns.articles_in(db, {hash_ for hashes in told.values() for hash_ in hashes})
+        return {
+            received: frozenset(key for hash_ in hashes for key in carried.get(hash_, ()))
+            for received, hashes in told.items()
+        }
+
+    def _choice(
+        self,
+        order: Order,
+        newsletter: Newsletter,
+        cohort: Cohort,
+        told: Sequence[tuple[int, Article]],
+        received: frozenset[str],
+    ) -> Choice | str:
+        articles = [article for _, article in told]
+        if order.only:
+            left = tuple(article.key for article in articles if article.key not in received)
+            return left or HAVE_IT
+        reader = Reader(
+            topics=tuple(filter(None, cohort.topics.split(","))),
+            position=cohort.position,
+            received=received,
+        )
+        chosen = selection.select(
+            reader, articles, topics=newsletter.topics, at_least=newsletter.min_articles
+        )
+        return chosen if isinstance(chosen, str) else tuple(article.key for article in chosen)
+
+    def render(self, order: Order, draft: Draft, choice: Choice) -> Digest:
+        """The digest of these articles."""
+        newsletter = self._newsletter(order.name)
+        articles = [draft.articles[key] for key in choice]
+        banners = dict(zip(choice, self._pictures.prepare_all(articles), strict=True))
+        body = None
+        if order.only and len(articles) == 1:
+            body = self._shelf.body(articles[0])
+        return digest(
+            self._publication,
+            newsletter,
+            articles,
+            banners,
+            edition_at=order.due_at,
+            media_url=self.media_url(newsletter),
+            environment=self._environment,
+            body=body,
+        )
+
+    def media_url(self, newsletter: Newsletter) -> Callable[[Picture], str]:
+        """What a mail calls a picture: an address of ours, its own, or a part of the mail itself."""
+        hosted = f"{self._config.web.public_url}/media"
+        return {
+            "inline": lambda picture: f"cid:{picture.hash}",
+            "hosted": lambda picture: f"{hosted}/{picture.name}",
+            "link": lambda picture: picture.url or f"{hosted}/{picture.name}",
+        }[newsletter.pictures]
+
+    def _freeze(
+        self,
+        db: Connection,
+        order: Order,
+        draft: Draft,
+        rendered: Mapping[Choice, Digest],
+        now: datetime,
+    ) -> Campaign | None:
+        hashes = {choice: rendered[choice].hash for choice in draft.chosen()}
+        shares = [
+            Share(cohort=cohort, rendition=hashes[choice])
+            for cohort in draft.cohorts
+            if not isinstance(choice := draft.choices[cohort.key], str)
+        ]
+        campaign = campaigns.add_campaign(db, self._campaign(order, draft, bool(shares), now))
+        if campaign is None:
+            return None
+        for choice in draft.chosen():
+            campaigns.keep_rendition(db, _complete(rendered[choice], choice), draft.ids)
+        if shares:
+            ledger.freeze(
+                db,
+                campaign_id=campaign.id,
+                audience=draft.audience,
+                shares=shares,
+                batch_size=self._batch_size(order.name),
+                priority=order.priority,
+                due_at=order.due_at,
+            )
+        if order.is_scheduled:
+            ledger.move_positions(db, draft.audience, held=draft.held, through=draft.through)
+        if order.handled_at:
+            campaigns.handled(db, order.name, at=order.handled_at)
+        return campaign
+
+    def _campaign(self, order: Order, draft: Draft, has_recipients: bool, now: datetime) -> Campaign:
+        newsletter = self._newsletter(order.name)
+        state = CampaignState.SCHEDULED
+        if newsletter.approval == "required":
+            state = CampaignState.AWAITING_APPROVAL
+        return Campaign(
+            id=0,
+            channel=order.name,
+            kind="newsletter",
+            slot=order.slot,
+            state=state if has_recipients else CampaignState.SKIPPED,
+            created_at=now,
+            due_at=order.due_at,
+            through=draft.through,
+            candidates=sum(cohort.size for cohort in draft.cohorts),
+            excluded=draft.excluded,
+            overlaps=not order.is_scheduled or order.subscriber is not None,
+            reason=None if has_recipients else _why_skipped(draft),
+        )
+
+    def _note_handled(self, order: Order) -> None:
+        """A slot planned by another daemon needs no more planning here either."""
+        if order.handled_at:
+            with self._database.write() as db:
+                row = campaigns.channels(db)[order.name]
+                campaigns.handled(db, order.name, at=max(order.handled_at, row.handled_at))
+
+    def _newsletter(self, name: str) -> Newsletter:
+        try:
+            return self._config.newsletters[name]
+        except KeyError:
+            known = ", ".join(self._config.newsletters) or "(none)"
+            raise NotFound(f"there is no newsletter {name!r}; there are: {known}") from None
+
+
+HAVE_IT = "they have it already"
+
+
+def single_slot(*ids: int) -> str:
+    """The slot of articles sent by themselves: sending them again is sending them once."""
+    return "article " + " ".join(str(id_) for id_ in sorted(ids))
+
+
+def _why_skipped(draft: Draft) -> str:
+    if not draft.cohorts:
+        return "no confirmed readers of the cadences that are due"
+    return "; ".join(sorted(draft.excluded)) or "nothing new"
+
+
+def _complete(content: Digest, choice: Choice) -> Digest:
+    """Check that a rendition accounts for every article it was made for."""
+    missing = set(choice) - {carried.key for carried in content.articles}
+    assert not missing, f"a rendition lost {missing}"
+    return content

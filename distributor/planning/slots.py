@@ -1,0 +1,75 @@
+"""When an edition is due: cron slots in a time zone, and what becomes of those that were missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from itertools import islice, takewhile
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+from cronsim import CronSim
+
+LATE = timedelta(hours=1)  # a slot missed for longer is caught up on, or dropped
+MOST_SLOTS = 1000  # looked at in one go: after years of silence the oldest are merged into the first
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slot:
+    """A moment at which an edition is due, and the one before it."""
+
+    at: datetime  # aware, UTC
+    previous: datetime
+
+    @property
+    def key(self) -> str:
+        """Its name in the ledger, the same on every machine."""
+        return self.at.astimezone(UTC).strftime("%Y-%m-%dT%H:%MZ")
+
+
+def slots_after(schedule: str, zone: ZoneInfo, moment: datetime) -> Iterator[datetime]:
+    """The schedule's moments after *moment*, in UTC.
+
+    A wall-clock time that a change to summer time skips is due right after the gap; one that a change back
+    repeats is due once (Debian's cron, as cronsim does it).
+    """
+    for found in CronSim(schedule, moment.astimezone(zone)):
+        yield found.astimezone(UTC)
+
+
+def due_slots(
+    schedule: str,
+    zone: ZoneInfo,
+    *,
+    handled_at: datetime,
+    now: datetime,
+    catch_up: Literal["send", "merge", "drop"],
+) -> list[Slot]:
+    """The slots after *handled_at* for which an edition is due by *now*, oldest first."""
+    passed = list(
+        takewhile(lambda at: at <= now, islice(slots_after(schedule, zone, handled_at), MOST_SLOTS))
+    )
+    slots = [
+        Slot(at=at, previous=previous) for previous, at in zip([handled_at, *passed], passed, strict=False)
+    ]
+    if catch_up == "send" or not slots:
+        return slots
+    if catch_up == "merge":
+        return [Slot(at=slots[-1].at, previous=handled_at)]
+    return [slot for slot in slots[-1:] if now - slot.at <= LATE]
+
+
+def due_cadences(slot: Slot, cadences: Sequence[str], zone: ZoneInfo) -> tuple[str, ...]:
+    """The cadences whose readers this slot serves: a weekly reader's is the first of a week, and so on.
+
+    A slot that stands for missed ones serves whoever any of them would have served.
+    """
+    at, previous = slot.at.astimezone(zone), slot.previous.astimezone(zone)
+    begins = {
+        "instant": True,
+        "daily": at.date() != previous.date(),
+        "weekly": at.isocalendar()[:2] != previous.isocalendar()[:2],
+        "monthly": (at.year, at.month) != (previous.year, previous.month),
+    }
+    return tuple(cadence for cadence in cadences if begins[cadence])

@@ -1,0 +1,183 @@
+"""Posts on channels: choose, render, freeze, and spread them over the day as the account wants."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from jinja2 import Environment
+from sqlalchemy import Connection
+
+from distributor.articles.shelf import Entry, Shelf
+from distributor.config import Channel, Config
+from distributor.errors import NotFound, Refused
+from distributor.model import Article, Campaign, CampaignState, Picture, Post, Publication
+from distributor.planning import pacing, selection
+from distributor.rendering import limits
+from distributor.rendering.card import LANDSCAPE
+from distributor.rendering.fitting import Shape
+from distributor.rendering.pictures import Pictures
+from distributor.rendering.post import post
+from distributor.store import articles as article_store
+from distributor.store import campaigns, ledger
+from distributor.store.database import Database
+
+POST, BREAKING = 10, 0  # priorities: the lower is claimed first
+
+
+class Posts:
+    """Plans, renders and freezes posts."""
+
+    def __init__(
+        self,
+        config: Config,
+        database: Database,
+        shelf: Shelf,
+        *,
+        publication: Publication,
+        pictures: Pictures,
+        environment: Environment,
+    ) -> None:
+        self._config = config
+        self._database = database
+        self._shelf = shelf
+        self._publication = publication
+        self._pictures = pictures
+        self._environment = environment
+
+    def plan(self, now: datetime) -> list[Campaign]:
+        """Freeze a post for each article that each channel has not looked at yet."""
+        made = []
+        for name in self._config.channels:
+            with self._database.read() as db:
+                row = campaigns.channels(db).get(name)
+                through = article_store.last_sequence(db)
+                entries = self._shelf.public(db, beyond=row.start, now=now) if row else []
+            made += self.make_all(name, entries, now)
+            if row and through > row.start:
+                with self._database.write() as db:
+                    campaigns.handled(db, name, through=through)
+        return made
+
+    def make_all(self, name: str, entries: Sequence[Entry], now: datetime) -> list[Campaign]:
+        channel = self.channel(name)
+        wanted = [entry for entry in entries if selection.is_for_channels(entry[1], channel.topics)]
+        made = (self.make(name, id_, article, now) for id_, article in wanted)
+        return [campaign for campaign in made if campaign is not None]
+
+    def make(self, name: str, article_id: int, article: Article, now: datetime) -> Campaign | None:
+        """Render and freeze one post; None when it was planned before."""
+        slot = f"article {article_id}"
+        with self._database.read() as db:
+            if campaigns.campaign_at(db, name, slot) is not None:
+                return None
+        content: Post | str
+        try:
+            content = self.render(name, article, now)
+        except Refused as error:
+            content = str(error)
+        with self._database.write() as db:
+            article_store.lock(db)
+            return self._freeze(db, name, slot, article_id, article, content, now)
+
+    def render(self, name: str, article: Article, now: datetime) -> Post:
+        """The post of an article on a channel.
+
+        Raises:
+            Refused: the network cannot take it as the channel is configured.
+        """
+        channel = self.channel(name)
+        shown = self.pictures(channel, article)
+        return post(self._publication, channel, article, shown, self._environment, utm=channel.utm, at=now)
+
+    def pictures(self, channel: Channel, article: Article) -> list[Picture]:
+        """What the channel shows of an article, within its network's limits."""
+        network = limits.network(channel.network)
+        shape = _shape(network.pictures)
+        if channel.media == "none":
+            return []
+        if channel.media == "card":
+            size = _card_size(network.pictures)
+            card = self._pictures.card(article, size, qr_target=article.url)
+            return [self._pictures.fitted(card, shape)]
+        if channel.media == "qr":
+            return [self._pictures.fitted(self._pictures.qr(article), shape)]
+        shown = [self._pictures.fitted(self._pictures.banner(article), shape)]
+        if channel.link == "qr":  # the link itself is a picture then
+            shown.append(self._pictures.fitted(self._pictures.qr(article), shape))
+        return shown
+
+    def _freeze(
+        self,
+        db: Connection,
+        name: str,
+        slot: str,
+        article_id: int,
+        article: Article,
+        content: Post | str,
+        now: datetime,
+    ) -> Campaign | None:
+        due_at = self._due_at(db, name, now)
+        is_post = isinstance(content, Post)
+        campaign = campaigns.add_campaign(
+            db,
+            Campaign(
+                id=0,
+                channel=name,
+                kind="post",
+                slot=slot,
+                state=CampaignState.SCHEDULED if is_post else CampaignState.SKIPPED,
+                created_at=now,
+                due_at=due_at,
+                through=article.sequence or 0,
+                candidates=1,
+                excluded={} if is_post else {str(content): 1},
+                reason=None if is_post else str(content),
+            ),
+        )
+        if campaign is None or not isinstance(content, Post):
+            return campaign
+        hash_ = campaigns.keep_rendition(db, content, {article.key: article_id})
+        priority = BREAKING if article.wishes.breaking else POST
+        ledger.freeze_post(db, campaign_id=campaign.id, rendition=hash_, priority=priority, due_at=due_at)
+        return campaign
+
+    def _due_at(self, db: Connection, name: str, now: datetime) -> datetime:
+        channel = self.channel(name)
+        zone = ZoneInfo(channel.timezone or self._publication.timezone)
+        return pacing.next_time(
+            now,
+            ledger.times_due(db, name, after=now - timedelta(days=2)),
+            zone=zone,
+            min_gap=channel.min_gap,
+            max_per_day=channel.max_per_day,
+            quiet_hours=channel.quiet_hours,
+        )
+
+    def channel(self, name: str) -> Channel:
+        try:
+            return self._config.channels[name]
+        except KeyError:
+            known = ", ".join(self._config.channels) or "(none)"
+            raise NotFound(f"there is no channel {name!r}; there are: {known}") from None
+
+
+def _card_size(allowed: limits.PictureLimits) -> tuple[int, int]:
+    """Upright where the network shows upright pictures and takes none as wide as a link's preview."""
+    return LANDSCAPE if (allowed.max_ratio or 2) >= LANDSCAPE[0] / LANDSCAPE[1] else UPRIGHT
+
+
+UPRIGHT = (1080, 1350)
+
+
+def _shape(allowed: limits.PictureLimits) -> Shape:
+    return Shape(
+        max_bytes=allowed.max_bytes,
+        max_width=allowed.max_width,
+        max_height=allowed.max_height,
+        max_pixels=allowed.max_pixels,
+        formats=allowed.formats,
+        min_ratio=allowed.min_ratio,
+        max_ratio=allowed.max_ratio,
+    )

@@ -1,0 +1,190 @@
+"""Every SQL statement about channels, campaigns and renditions."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Literal
+
+import orjson
+from sqlalchemy import Connection, Row, delete, func, insert, select, update
+
+from distributor.model import Campaign, CampaignState, Carried, Digest, Picture, Post, Rendition
+from distributor.store.articles import chunks
+from distributor.store.dialect import upsert
+from distributor.store.schema import article, batch, campaign, channel, delivery, rendition, rendition_article
+
+Kind = Literal["newsletter", "post"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChannelRow:
+    """A newsletter or channel since it was first seen in the configuration."""
+
+    name: str
+    kind: Kind
+    start: int  # the sequence number beyond which it announces
+    handled_at: datetime  # the last slot that was planned, merged or dropped
+
+
+def ensure_channel(db: Connection, name: str, kind: Kind, *, start: int, now: datetime) -> None:
+    """Begin with a channel: what is public by now counts as announced."""
+    row = {"name": name, "kind": kind, "start": start, "handled_at": now}
+    upsert(db, channel, [row], key=["name"], change=False)
+
+
+def channels(db: Connection) -> dict[str, ChannelRow]:
+    rows = db.execute(select(channel))
+    return {row.name: ChannelRow(**row._mapping) for row in rows}
+
+
+def handled(db: Connection, name: str, *, at: datetime | None = None, through: int | None = None) -> None:
+    """Note that a channel's slots up to *at*, or its articles up to *through*, need no more planning."""
+    values: dict[str, Any] = {}
+    if at is not None:
+        values["handled_at"] = at
+    if through is not None:
+        values["start"] = through
+    db.execute(update(channel).where(channel.c.name == name).values(values))
+
+
+def add_campaign(db: Connection, new: Campaign) -> Campaign | None:
+    """Insert, with an id; None when its key exists: it is planned already."""
+    with db.begin_nested():
+        exists = select(campaign.c.id).where(campaign.c.channel == new.channel, campaign.c.slot == new.slot)
+        if db.scalar(exists) is not None:
+            return None
+        values = {name: value for name, value in asdict(new).items() if name != "id"}
+        found = db.scalar(insert(campaign).values(values).returning(campaign.c.id))
+        assert found is not None
+    return campaign_of(db, found)
+
+
+def campaign_of(db: Connection, campaign_id: int) -> Campaign | None:
+    row = db.execute(select(campaign).where(campaign.c.id == campaign_id)).first()
+    return _campaign(row) if row else None
+
+
+def campaign_at(db: Connection, channel_name: str, slot: str) -> Campaign | None:
+    query = select(campaign).where(campaign.c.channel == channel_name, campaign.c.slot == slot)
+    row = db.execute(query).first()
+    return _campaign(row) if row else None
+
+
+def campaigns(
+    db: Connection, *, channel_name: str | None = None, states: Iterable[CampaignState] = (), limit: int = 50
+) -> list[Campaign]:
+    """The newest first."""
+    query = select(campaign).order_by(campaign.c.id.desc()).limit(limit)
+    if channel_name is not None:
+        query = query.where(campaign.c.channel == channel_name)
+    if wanted := tuple(states):
+        query = query.where(campaign.c.state.in_(wanted))
+    return [_campaign(row) for row in db.execute(query)]
+
+
+def overlapping(db: Connection, channel_name: str, *, beyond: int) -> list[int]:
+    """The campaigns whose articles may lie beyond the position of readers who have them already."""
+    query = (
+        select(campaign.c.id)
+        .distinct()
+        .join(batch, batch.c.campaign == campaign.c.id)
+        .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+        .join(article, article.c.id == rendition_article.c.article)
+        .where(campaign.c.channel == channel_name, campaign.c.overlaps, article.c.sequence > beyond)
+        .order_by(campaign.c.id)
+    )
+    return list(db.scalars(query))
+
+
+def change_state(
+    db: Connection,
+    campaign_id: int,
+    state: CampaignState,
+    *,
+    only_from: Iterable[CampaignState],
+    reason: str | None = None,
+) -> bool:
+    """Move a campaign to *state*; False when it was in none of *only_from*."""
+    changed = db.execute(
+        update(campaign)
+        .where(campaign.c.id == campaign_id, campaign.c.state.in_(tuple(only_from)))
+        .values(state=state, reason=reason)
+    )
+    return changed.rowcount > 0
+
+
+def keep_rendition(db: Connection, content: Rendition, articles: Mapping[str, int]) -> str:
+    """Freeze content under its hash; *articles* gives the ids of the keys it carries."""
+    hash_ = content.hash
+    upsert(db, rendition, [{"hash": hash_, "content": pack(content)}], key=["hash"], change=False)
+    rows = [
+        {"article": articles[carried.key], "rendition": hash_, "role": carried.role}
+        for carried in content.articles
+    ]
+    upsert(db, rendition_article, rows, key=["article", "rendition"], change=False)
+    return hash_
+
+
+def rendition_of(db: Connection, hash_: str) -> Rendition | None:
+    found = db.scalar(select(rendition.c.content).where(rendition.c.hash == hash_))
+    return unpack(found) if found is not None else None
+
+
+def renditions_of(db: Connection, campaign_id: int) -> dict[str, int]:
+    """Hash -> number of recipients, of a campaign's renditions."""
+    query = select(batch.c.rendition, func.sum(batch.c.size)).where(batch.c.campaign == campaign_id)
+    return {row[0]: row[1] for row in db.execute(query.group_by(batch.c.rendition))}
+
+
+def articles_in(db: Connection, renditions: Iterable[str]) -> dict[str, set[str]]:
+    """Rendition -> the keys of the articles it carries."""
+    found: dict[str, set[str]] = {}
+    query = select(rendition_article.c.rendition, article.c.key).join(
+        article, article.c.id == rendition_article.c.article
+    )
+    for part in chunks(renditions):
+        for hash_, key in db.execute(query.where(rendition_article.c.rendition.in_(part))):
+            found.setdefault(hash_, set()).add(key)
+    return found
+
+
+def carrying(db: Connection, channel_name: str, articles: Iterable[int]) -> list[int]:
+    """The campaigns of a channel that carry any of these articles."""
+    found: set[int] = set()
+    for part in chunks(articles):
+        query = (
+            select(campaign.c.id)
+            .join(batch, batch.c.campaign == campaign.c.id)
+            .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+            .where(campaign.c.channel == channel_name, rendition_article.c.article.in_(part))
+        )
+        found |= set(db.scalars(query.distinct()))
+    return sorted(found)
+
+
+def forget_campaign(db: Connection, campaign_id: int) -> None:
+    """Remove a campaign that was never claimed, with its batches and deliveries."""
+    db.execute(delete(delivery).where(delivery.c.campaign == campaign_id))
+    db.execute(delete(batch).where(batch.c.campaign == campaign_id))
+    db.execute(delete(campaign).where(campaign.c.id == campaign_id))
+
+
+def pack(content: Rendition) -> bytes:
+    kind = "digest" if isinstance(content, Digest) else "post"
+    return zlib.compress(orjson.dumps({"kind": kind, "content": asdict(content)}), 6)
+
+
+def unpack(data: bytes) -> Rendition:
+    found = orjson.loads(zlib.decompress(data))
+    content = found["content"]
+    content["pictures"] = tuple(Picture(**picture) for picture in content["pictures"])
+    content["articles"] = tuple(Carried(**carried) for carried in content["articles"])
+    return Digest(**content) if found["kind"] == "digest" else Post(**content)
+
+
+def _campaign(row: Row[Any]) -> Campaign:
+    values = {field.name: getattr(row, field.name) for field in fields(Campaign)}
+    return Campaign(**values | {"state": CampaignState(row.state)})

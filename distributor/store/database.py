@@ -1,0 +1,160 @@
+"""The one database: SQLite by default, PostgreSQL for many machines.
+
+`read()` and `write()` give a connection in a transaction; what goes wrong underneath becomes a
+`DatabaseError` that says what a person can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+
+from distributor.errors import DatabaseError
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+VERSION = "0001"  # the migration this program was written for; a test compares it with the folder
+
+
+class Database:
+    """Transactions on one engine."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one consistent state and changes nothing."""
+        with _told_plainly(self.engine), self.engine.connect() as connection:
+            if not self.is_sqlite:
+                connection = connection.execution_options(
+                    isolation_level="REPEATABLE READ", postgresql_readonly=True
+                )
+            yield connection
+            connection.rollback()
+
+    @contextmanager
+    def write(self, *, snapshot: bool = False) -> Iterator[Connection]:
+        """A transaction that is committed at the end of the block, or not at all.
+
+        *snapshot*: everything it reads is of one moment, even on PostgreSQL, where two such transactions that
+        meet make one of them fail (`DatabaseError`); SQLite has one writer at a time.
+        """
+        with _told_plainly(self.engine), self.engine.connect() as connection:
+            connection = connection.execution_options(
+                **({"writes": True} if self.is_sqlite else {}),
+                **({"isolation_level": "REPEATABLE READ"} if snapshot and not self.is_sqlite else {}),
+            )
+            with connection.begin():
+                yield connection
+
+    def version(self) -> str | None:
+        """The migration the database is at; None when it is empty."""
+        with self.read() as db:
+            if not inspect(db).has_table("alembic_version"):
+                return None
+            found: str | None = db.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+
+    def upgrade(self) -> bool:
+        """Bring the tables up to this program's version; True when something was done.
+
+        Raises:
+            DatabaseError: the database belongs to a newer program.
+        """
+        found = self.version()
+        if found == VERSION:
+            return False
+        if found is not None and found > VERSION:
+            raise DatabaseError(
+                f"the database is at version {found}, this program knows {VERSION}: "
+                "install the newer distributor again, or restore the backup made before the upgrade"
+            )
+        from alembic import command  # 0.2 s to import, and needed once a release
+        from alembic.config import Config
+
+        config = Config()
+        config.set_main_option("script_location", str(MIGRATIONS))
+        with self.write() as db:
+            config.attributes["connection"] = db
+            command.upgrade(config, VERSION)
+        return True
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(url)
+        return create_engine(parsed, pool_pre_ping=True, pool_size=10)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise DatabaseError(
+            f"[database] url is not understood ({error}); "
+            "write sqlite:///var/distributor.db or postgresql+psycopg://user@host/name"
+        ) from error
+
+
+def _sqlite(url: str) -> Engine:
+    if database := make_url(url).database:
+        try:
+            Path(database).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseError(f"the folder of the database cannot be made: {error}") from error
+    engine = create_engine(url)
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not where sqlite3 guesses
+        for pragma in (
+            "journal_mode = WAL",
+            "synchronous = FULL",  # a committed claim survives a power cut
+            "foreign_keys = ON",
+            "busy_timeout = 20000",
+            "cache_size = -16000",
+            "temp_store = MEMORY",
+        ):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        # IMMEDIATE: a writer waits its turn at the start, instead of failing in the middle.
+        mode = "IMMEDIATE" if connection.get_execution_options().get("writes") else "DEFERRED"
+        connection.exec_driver_sql(f"BEGIN {mode}")
+
+    return engine
+
+
+@contextmanager
+def _told_plainly(engine: Engine) -> Iterator[None]:
+    try:
+        yield
+    except DBAPIError as error:
+        if remedy := _remedy(str(error.orig), engine):
+            raise DatabaseError(f"{error.orig} {remedy}".replace("\n", " ")) from error
+        raise
+
+
+def _remedy(message: str, engine: Engine) -> str | None:
+    place = engine.url.database
+    for sign, remedy in (
+        ("database is locked", f"for 20 s: another process is writing to {place}; try again when it is done"),
+        ("database or disk is full", f"({place}): free some space; nothing of this step was kept"),
+        ("disk I/O error", f"({place}): the disk is full or failing; nothing of this step was kept"),
+        ("unable to open database file", f"({place}): check that the folder exists and is writable"),
+        ("readonly database", f"({place}): this user may not write there"),
+        ("not a database", f"({place}): name another file in [database] url, or restore a backup"),
+        ("malformed", f"({place}): restore a backup"),
+        ("could not serialize", "(another process planned at the same moment; try again)"),
+        ("connection", "(is PostgreSQL running, and [database] url right?)"),
+    ):
+        if sign in message:
+            return remedy
+    return None

@@ -1,0 +1,181 @@
+"""The ledger's tables. Addresses are not here: they are the audience's (`subscribers.schema`)."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from subscribers.schema import Identity, Instant, metadata
+
+# What is known of each content file (or feed), so that a scan reads only what changed.
+page = Table(
+    "page",
+    metadata,
+    Column("path", Text, primary_key=True),
+    Column("mtime_ns", BigInteger, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("data", LargeBinary),  # articles.Page as it dumps itself; null: the file could not be read
+    Column("problems", JSON, nullable=False),
+    Column("article", ForeignKey("article.id")),  # the article it is a page of, once that was public
+    Column("changes_at", Instant),  # when its state changes by itself
+)
+Index("ix_page_changes_at", page.c.changes_at)
+Index("ix_page_article", page.c.article)
+
+article = Table(
+    "article",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("key", Text, nullable=False, unique=True),
+    Column("sequence", BigInteger, nullable=False, unique=True),
+    Column("path", Text, nullable=False),  # of the page that speaks for it
+    Column("url", Text, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("published_at", Instant, nullable=False),
+    Column("content_hash", LargeBinary, nullable=False),
+    Column("is_public", Boolean, nullable=False),  # at the last scan
+    Column("first_public_at", Instant, nullable=False),
+)
+
+# Every address an article was ever known under, so that a renamed page is not new.
+address = Table(
+    "address",
+    metadata,
+    Column("url", Text, primary_key=True),
+    Column("article", ForeignKey("article.id"), nullable=False),
+)
+
+# Facts about the whole site: the fingerprint its pages were read under, the last sequence number.
+fact = Table(
+    "fact",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# A newsletter or a channel since it was first seen in the configuration.
+channel = Table(
+    "channel",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("start", BigInteger, nullable=False),  # the sequence number beyond which it announces
+    Column("handled_at", Instant, nullable=False),  # the last slot that was planned, dropped or merged
+)
+
+campaign = Table(
+    "campaign",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("channel", ForeignKey("channel.name"), nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("slot", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    Column("due_at", Instant, nullable=False),
+    Column("through", BigInteger, nullable=False),
+    Column("candidates", BigInteger, nullable=False, default=0),
+    Column("excluded", JSON, nullable=False, default=dict),
+    Column("overlaps", Boolean, nullable=False, default=False),  # readers who have it may stand before it
+    Column("reason", Text),
+    UniqueConstraint("channel", "slot"),
+    CheckConstraint("kind IN ('newsletter', 'post')", name="kind"),
+)
+Index("ix_campaign_state", campaign.c.state)
+
+rendition = Table(
+    "rendition",
+    metadata,
+    Column("hash", Text, primary_key=True),
+    Column("content", LargeBinary, nullable=False),  # the Digest or Post, as JSON, compressed
+)
+
+rendition_article = Table(
+    "rendition_article",
+    metadata,
+    Column("article", ForeignKey("article.id"), primary_key=True),
+    Column("rendition", ForeignKey("rendition.hash"), primary_key=True),
+    Column("role", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+batch = Table(
+    "batch",
+    metadata,
+    Column("campaign", ForeignKey("campaign.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("rendition", ForeignKey("rendition.hash"), nullable=False),
+    Column("recipients", Text, nullable=False),  # a JSON array of subscriber ids, ascending
+    Column("size", Integer, nullable=False),
+    Column("priority", Integer, nullable=False),  # lower goes first
+    Column("state", Text, nullable=False),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("provider", Text),
+    Column("receipt", Text),  # the provider's id for the whole call
+    Column("due_at", Instant, nullable=False),
+    Column("lease_owner", Text),
+    Column("lease_until", Instant),
+    Column("reason", Text),
+    CheckConstraint(
+        "state IN ('queued', 'sending', 'accepted', 'refused', 'skipped', 'unclear')", name="state"
+    ),
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_batch_waiting",
+    batch.c.priority,
+    batch.c.due_at,
+    batch.c.campaign,
+    batch.c.number,
+    sqlite_where=batch.c.state == "queued",
+    postgresql_where=batch.c.state == "queued",
+)
+Index(
+    "ix_batch_open",
+    batch.c.campaign,
+    batch.c.number,
+    sqlite_where=batch.c.state.in_(["queued", "sending", "unclear"]),
+    postgresql_where=batch.c.state.in_(["queued", "sending", "unclear"]),
+)
+Index("ix_batch_rendition", batch.c.rendition)
+
+delivery = Table(
+    "delivery",
+    metadata,
+    Column("campaign", BigInteger, primary_key=True, autoincrement=False),
+    Column("recipient", BigInteger, primary_key=True, autoincrement=False),  # subscriber id; 0: the channel
+    Column("batch", Integer, nullable=False),
+    Column("state", Text),  # null: as its batch
+    Column("receipt", Text),  # an id of its own
+    Column("reason", Text),
+    # No foreign keys: a million rows are written by one statement that made their campaign and batches.
+    sqlite_with_rowid=False,
+)
+Index(
+    "ix_delivery_differing",
+    delivery.c.campaign,
+    delivery.c.batch,
+    sqlite_where=delivery.c.state.is_not(None),
+    postgresql_where=delivery.c.state.is_not(None),
+)
+
+media = Table(
+    "media",
+    metadata,
+    Column("key", Text, primary_key=True),  # what was wanted: address and recipe
+    Column("picture", JSON, nullable=False),
+)
+
+tables = metadata  # the ledger and the audience live in one database, so that one transaction covers both

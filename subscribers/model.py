@@ -1,0 +1,92 @@
+"""The values of the audience."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal, get_args
+from zoneinfo import ZoneInfo
+
+from email_validator import EmailNotValidError, validate_email
+
+Cadence = Literal["instant", "daily", "weekly", "monthly"]
+SubscriptionState = Literal["unconfirmed", "confirmed", "unsubscribed"]
+CADENCES: tuple[Cadence, ...] = get_args(Cadence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What somebody tells us of a subscriber and their subscription to one list."""
+
+    address: str  # as `normal_address` gives it
+    lists: tuple[str, ...]
+    name: str = ""
+    topics: tuple[str, ...] = ()  # none: everything
+    cadence: Cadence = "daily"
+    timezone: str | None = None  # IANA name
+    locale: str | None = None
+    state: SubscriptionState = "confirmed"
+    attributes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscription:
+    """A subscriber's place on one list."""
+
+    list: str
+    state: SubscriptionState
+    cadence: Cadence
+    topics: tuple[str, ...]
+    served_through: int  # the sequence number up to which the reader has been served
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subscriber:
+    """One person, by address."""
+
+    id: int
+    address: str
+    name: str
+    timezone: str | None
+    locale: str | None
+    created_at: datetime  # aware, UTC
+    suppressed: str | None  # why nothing may be sent to the address
+    subscriptions: tuple[Subscription, ...]
+
+
+def normal_address(text: str) -> str:
+    """The address as mail servers understand it: ASCII or UTF-8 local part, domain in lower case.
+
+    Raises:
+        ValueError: it cannot be an address; the message says why.
+    """
+    try:
+        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise ValueError(f"is no e-mail address: {error}") from None
+    return found.normalized
+
+
+def address_hash(address: str) -> bytes:
+    """SHA-256 of the address without regard to case: what makes two spellings one person."""
+    return hashlib.sha256(address.casefold().encode()).digest()
+
+
+def topic_text(topics: tuple[str, ...]) -> str:
+    """Topics as they are stored: sorted, so that readers of the same topics share a cohort."""
+    return ",".join(sorted({topic.strip() for topic in topics if topic.strip()}))
+
+
+def known_zone(name: str) -> str:
+    """*name* if it is an IANA time zone.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError, KeyError):
+        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
+    return name

@@ -1,0 +1,113 @@
+"""The audience's tables: the only ones that hold addresses."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+)
+from sqlalchemy.types import TypeDecorator
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment, kept as whole microseconds since 1970 UTC: the same order and equality in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=value)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# BIGINT counts in PostgreSQL, and INTEGER is what SQLite needs to number rows by itself.
+Identity = BigInteger().with_variant(Integer, "sqlite")
+
+subscriber = Table(
+    "subscriber",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("address", Text, nullable=False),
+    Column("address_hash", LargeBinary, nullable=False, unique=True),  # see model.address_hash
+    Column("name", Text, nullable=False, default=""),
+    Column("timezone", Text),
+    Column("locale", Text),
+    Column("attributes", JSON(none_as_null=True)),
+    Column("created_at", Instant, nullable=False),
+)
+
+list_ = Table(
+    "list",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+)
+
+# How far each cadence of a list has been served. Nearly every subscription stands exactly there, so one row
+# moves for all of them: a subscription has a number of its own only while it differs.
+position = Table(
+    "position",
+    metadata,
+    Column("list", ForeignKey("list.id"), primary_key=True),
+    Column("cadence", Text, primary_key=True),
+    Column("served_through", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("list", ForeignKey("list.id"), primary_key=True),
+    Column("subscriber", ForeignKey("subscriber.id"), primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("cadence", Text, nullable=False),
+    Column("topics", Text, nullable=False),  # sorted, with commas between; empty: everything
+    Column("served_through", BigInteger),  # null: as the position of its cadence
+    Column("created_at", Instant, nullable=False),
+    CheckConstraint("state IN ('unconfirmed', 'confirmed', 'unsubscribed')", name="state"),
+    CheckConstraint("cadence IN ('instant', 'daily', 'weekly', 'monthly')", name="cadence"),
+    sqlite_with_rowid=False,
+)
+Index("ix_subscription_subscriber", subscription.c.subscriber)
+Index(
+    "ix_subscription_own_position",
+    subscription.c.list,
+    subscription.c.subscriber,
+    sqlite_where=subscription.c.served_through.is_not(None),
+    postgresql_where=subscription.c.served_through.is_not(None),
+)
+
+suppression = Table(
+    "suppression",
+    metadata,
+    Column("address_hash", LargeBinary, primary_key=True),  # outlives the erasure of its subscriber
+    Column("reason", Text, nullable=False),
+    Column("created_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -1,0 +1,286 @@
+"""Every SQL statement about the audience alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Row
+
+from subscribers.model import CADENCES, Cadence, Entry, Subscriber, Subscription, address_hash, topic_text
+from subscribers.schema import list_, position, subscriber, subscription, suppression
+
+
+@dataclass(slots=True)
+class Added:
+    """What a set of entries changed, counted by subscription."""
+
+    added: int = 0
+    changed: int = 0
+    unchanged: int = 0
+    left_alone: int = 0  # they unsubscribed, or their address is suppressed
+
+
+def ensure_list(db: Connection, name: str, *, served_through: int) -> int:
+    """The id of the list, made if need be with every cadence served through *served_through*."""
+    found: int | None = db.scalar(select(list_.c.id).where(list_.c.name == name))
+    if found is None:
+        insert = _insert(db, list_).values(name=name).on_conflict_do_nothing()
+        db.execute(insert)
+        found = db.scalar(select(list_.c.id).where(list_.c.name == name))
+        assert found is not None
+    rows = [{"list": found, "cadence": cadence, "served_through": served_through} for cadence in CADENCES]
+    db.execute(_insert(db, position).on_conflict_do_nothing(), rows)
+    return found
+
+
+def add(db: Connection, entries: Sequence[Entry], *, list_ids: Mapping[str, int], now: datetime) -> Added:
+    """Add the entries, or change what is there; nobody who left is brought back.
+
+    A new subscription stands where its cadence stands, so its reader gets the next edition as everybody does.
+    """
+    unique = {address_hash(entry.address): entry for entry in entries}
+    blocked = set(
+        db.scalars(select(suppression.c.address_hash).where(suppression.c.address_hash.in_(unique)))
+    )
+    _add_people(db, unique, now)
+    ids = {
+        row.address_hash: row.id
+        for row in db.execute(
+            select(subscriber.c.address_hash, subscriber.c.id).where(subscriber.c.address_hash.in_(unique))
+        )
+    }
+    result = Added()
+    wanted = {
+        (list_ids[name], ids[hash_]): (entry, hash_ in blocked)
+        for entry in entries
+        for hash_ in (address_hash(entry.address),)
+        for name in entry.lists
+    }
+    _add_subscriptions(db, wanted, result, now)
+    return result
+
+
+def _add_people(db: Connection, entries: Mapping[bytes, Entry], now: datetime) -> None:
+    insert = _insert(db, subscriber)
+    new = insert.excluded
+    # What an entry leaves out keeps what is known.
+    upsert = insert.on_conflict_do_update(
+        index_elements=["address_hash"],
+        set_={
+            "name": case((new.name == "", subscriber.c.name), else_=new.name),
+            "timezone": func.coalesce(new.timezone, subscriber.c.timezone),
+            "locale": func.coalesce(new.locale, subscriber.c.locale),
+            "attributes": func.coalesce(new.attributes, subscriber.c.attributes),
+        },
+    )
+    rows = [
+        {
+            "address": entry.address,
+            "address_hash": hash_,
+            "name": entry.name,
+            "timezone": entry.timezone,
+            "locale": entry.locale,
+            "attributes": dict(entry.attributes) or None,
+            "created_at": now,
+        }
+        for hash_, entry in entries.items()
+    ]
+    if rows:
+        db.execute(upsert, rows)
+
+
+def _add_subscriptions(
+    db: Connection, wanted: Mapping[tuple[int, int], tuple[Entry, bool]], result: Added, now: datetime
+) -> None:
+    known = {
+        (row.list, row.subscriber): row
+        for row in db.execute(
+            select(subscription).where(
+                subscription.c.list.in_({place for place, _ in wanted}),
+                subscription.c.subscriber.in_({person for _, person in wanted}),
+            )
+        )
+    }
+    fresh = []
+    for place, (entry, is_blocked) in wanted.items():
+        row = known.get(place)
+        if is_blocked or (row is not None and row.state == "unsubscribed"):
+            result.left_alone += 1
+        elif row is None:
+            fresh.append(_subscription_row(place, entry, now))
+            result.added += 1
+        elif _change(db, row, entry):
+            result.changed += 1
+        else:
+            result.unchanged += 1
+    if fresh:
+        db.execute(subscription.insert(), fresh)
+
+
+def _subscription_row(place: tuple[int, int], entry: Entry, now: datetime) -> dict[str, Any]:
+    return {
+        "list": place[0],
+        "subscriber": place[1],
+        "state": entry.state,
+        "cadence": entry.cadence,
+        "topics": topic_text(entry.topics),
+        "created_at": now,
+    }
+
+
+def _change(db: Connection, row: Row[Any], entry: Entry) -> bool:
+    """Bring a subscription up to its entry; a reader who changes cadence keeps the place they have."""
+    topics = topic_text(entry.topics)
+    # An unconfirmed entry never takes back a confirmation.
+    state = "confirmed" if row.state == "confirmed" and entry.state == "unconfirmed" else entry.state
+    if (row.cadence, row.topics, row.state) == (entry.cadence, topics, state):
+        return False
+    values: dict[str, Any] = {"topics": topics, "cadence": entry.cadence, "state": state}
+    if entry.cadence != row.cadence and row.served_through is None and row.state == "confirmed":
+        values["served_through"] = db.scalar(
+            select(position.c.served_through).where(
+                position.c.list == row.list, position.c.cadence == row.cadence
+            )
+        )
+    db.execute(
+        update(subscription)
+        .where(subscription.c.list == row.list, subscription.c.subscriber == row.subscriber)
+        .values(values)
+    )
+    return True
+
+
+def served(db: Connection, name: str, cadences: Iterable[Cadence], *, through: int) -> None:
+    """Move the place where these cadences of the list stand up to *through*, never back."""
+    db.execute(
+        update(position)
+        .where(
+            position.c.list.in_(select(list_.c.id).where(list_.c.name == name)),
+            position.c.cadence.in_(tuple(cadences)),
+            position.c.served_through < through,
+        )
+        .values(served_through=through)
+    )
+
+
+def counts(db: Connection) -> dict[str, dict[str, int]]:
+    """How many confirmed readers each list has, by cadence."""
+    rows = db.execute(
+        select(list_.c.name, subscription.c.cadence, func.count())
+        .join(subscription, subscription.c.list == list_.c.id)
+        .where(subscription.c.state == "confirmed")
+        .group_by(list_.c.name, subscription.c.cadence)
+    )
+    found: dict[str, dict[str, int]] = {}
+    for name, cadence, count in rows:
+        found.setdefault(name, {})[cadence] = count
+    return found
+
+
+def find(db: Connection, address: str) -> Subscriber | None:
+    """The subscriber of that address, in whatever case it is written."""
+    row = db.execute(select(subscriber).where(subscriber.c.address_hash == address_hash(address))).first()
+    return next(_with_subscriptions(db, [row])) if row else None
+
+
+def everybody(db: Connection, *, name: str | None = None, page_size: int = 1000) -> Iterator[Subscriber]:
+    """All subscribers (of one list, if named) by id, streamed."""
+    after = 0
+    while True:
+        query = select(subscriber).where(subscriber.c.id > after).order_by(subscriber.c.id).limit(page_size)
+        if name is not None:
+            on_list = (
+                select(subscription.c.subscriber).join(list_, list_.c.id == subscription.c.list)
+            ).where(list_.c.name == name, subscription.c.subscriber > after)
+            query = query.where(subscriber.c.id.in_(on_list))
+        rows = db.execute(query).all()
+        yield from _with_subscriptions(db, rows)
+        if len(rows) < page_size:
+            return
+        after = rows[-1].id
+
+
+def _with_subscriptions(db: Connection, rows: Sequence[Row[Any]]) -> Iterator[Subscriber]:
+    places: dict[int, list[Subscription]] = {}
+    stands = func.coalesce(subscription.c.served_through, position.c.served_through, 0)
+    for row in db.execute(
+        select(subscription, list_.c.name, stands.label("stands"))
+        .join(list_, list_.c.id == subscription.c.list)
+        .outerjoin(
+            position,
+            (position.c.list == subscription.c.list) & (position.c.cadence == subscription.c.cadence),
+        )
+        .where(subscription.c.subscriber.in_([row.id for row in rows]))
+        .order_by(list_.c.name)
+    ):
+        places.setdefault(row.subscriber, []).append(
+            Subscription(
+                list=row.name,
+                state=row.state,
+                cadence=row.cadence,
+                topics=tuple(filter(None, row.topics.split(","))),
+                served_through=row.stands,
+            )
+        )
+    hashes = [row.address_hash for row in rows]
+    reasons = {
+        row.address_hash: row.reason
+        for row in db.execute(select(suppression).where(suppression.c.address_hash.in_(hashes)))
+    }
+    for row in rows:
+        yield Subscriber(
+            id=row.id,
+            address=row.address,
+            name=row.name,
+            timezone=row.timezone,
+            locale=row.locale,
+            created_at=row.created_at,
+            suppressed=reasons.get(row.address_hash),
+            subscriptions=tuple(places.get(row.id, ())),
+        )
+
+
+def reachable(db: Connection, name: str, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
+    """Address and name of those of *ids* to whom the list may be sent at this moment."""
+    query = (
+        select(subscriber.c.id, subscriber.c.address, subscriber.c.name)
+        .join(subscription, subscription.c.subscriber == subscriber.c.id)
+        .outerjoin(suppression, suppression.c.address_hash == subscriber.c.address_hash)
+        .where(
+            subscription.c.list.in_(select(list_.c.id).where(list_.c.name == name)),
+            subscription.c.subscriber.in_(ids),
+            subscription.c.state == "confirmed",
+            suppression.c.address_hash.is_(None),
+        )
+    )
+    return {row[0]: (row[1], row[2]) for row in db.execute(query)}
+
+
+def unsubscribe(db: Connection, name: str, subscriber_id: int) -> bool:
+    """End the subscription; True when it was not ended before."""
+    changed = db.execute(
+        update(subscription)
+        .where(
+            subscription.c.list.in_(select(list_.c.id).where(list_.c.name == name)),
+            subscription.c.subscriber == subscriber_id,
+            subscription.c.state != "unsubscribed",
+        )
+        .values(state="unsubscribed")
+    )
+    return changed.rowcount > 0
+
+
+def suppress(db: Connection, address: str, *, reason: str, now: datetime) -> None:
+    """Let nothing be sent to the address from now on; the first reason stays."""
+    row = {"address_hash": address_hash(address), "reason": reason, "created_at": now}
+    db.execute(_insert(db, suppression).values(row).on_conflict_do_nothing())
+
+
+def _insert(db: Connection, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy apart."""
+    return (sqlite if db.dialect.name == "sqlite" else postgresql).insert(table)
