@@ -1,0 +1,263 @@
+"""An article as a post: its words fitted to the network, its pictures, and the JSON the network is sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any
+
+import regex
+from jinja2 import Environment
+
+from distributor.config import Channel
+from distributor.errors import Refused, TemplateError
+from distributor.model import Article, Carried, Picture, Post, Publication
+from distributor.rendering import limits, payloads, text
+from distributor.rendering.environment import exists, render
+from distributor.rendering.filters import web_address, with_utm
+
+ENOUGH_SUMMARY = 80  # graphemes: hashtags go before a summary gets shorter than this
+LEAST_SUMMARY = 20  # and less than this of one says nothing
+
+
+def post(
+    publication: Publication,
+    channel: Channel,
+    article: Article,
+    pictures: Sequence[Picture],
+    environment: Environment,
+    *,
+    utm: Mapping[str, str] | None = None,
+    at: datetime | None = None,
+) -> Post:
+    """*article* on *channel*, frozen: the text its network takes, its pictures and the payload.
+
+    The article's own words go first, else title and summary. Where room is short, hashtags go before the
+    summary gets too short, then the summary, then the end of the title, and last the link. *pictures* are
+    what the channel shows, already fit for the network; *utm* tags the link; *at* is the time that the post
+    claims, else the article's own.
+
+    Raises:
+        Refused: the network takes no post without a picture, and there is none.
+        TemplateError: a template does not render.
+    """
+    network = limits.network(channel.network)
+    if len(pictures) < network.pictures.at_least:
+        raise Refused(f"{network.name} takes no post without a picture: set media to banner, card or qr")
+    words = _words(publication, channel, article, utm or {})
+    shown = tuple(
+        _described(picture, words.title, network) for picture in pictures[: network.pictures.at_most]
+    )
+    writer = _Writer(
+        environment=environment,
+        publication=publication,
+        channel=channel,
+        article=article,
+        with_picture=bool(shown),
+    )
+    composed = _composed(writer, words)
+    made = Post(
+        network=channel.network,
+        text=composed.text,
+        language=channel.language or article.language or publication.language,
+        link=words.address,
+        title=words.title,
+        summary=words.summary,
+        pictures=shown,
+        articles=(Carried(key=article.key, role="lead"),),
+        notes=(*composed.notes, *_picture_notes(pictures, network)),
+    )
+    if not (composed.links or payloads.has_card(made, channel)):
+        made = replace(made, link=None)
+    return replace(made, payload=payloads.payload(made, channel, at=at or article.published_at))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Words:
+    """What a post can say. All are clean: one line each, but for its own words."""
+
+    own: str  # the article's words for this network, instead of title and summary
+    title: str
+    summary: str
+    link: str  # as the text shows it; empty where it shows none
+    address: str | None  # where the link leads
+    hashtags: tuple[str, ...]  # each with its "#"
+
+
+def _words(publication: Publication, channel: Channel, article: Article, utm: Mapping[str, str]) -> _Words:
+    network = limits.network(channel.network)
+    title = text.clean(article.title) or text.clean(article.summary) or text.clean(publication.title)
+    summary = text.clean(article.summary)
+    own = text.clean(article.wishes.text.get(channel.network) or article.wishes.social_text or "", lines=True)
+    if channel.link != "url":
+        title = text.unlinked(title, bare=network.bare_links) or text.clean(publication.title)
+        summary = text.unlinked(summary, bare=network.bare_links)
+    address = _address(article, publication, channel, utm)
+    return _Words(
+        own=own,
+        title=title,
+        summary="" if title.casefold().startswith(summary.casefold().rstrip(".…")) else summary,
+        link=_visible(address, own, network),
+        address=address,
+        hashtags=() if "#" in own else hashtags(article.tags, min(channel.hashtags, network.hashtags)),
+    )
+
+
+def _address(
+    article: Article, publication: Publication, channel: Channel, utm: Mapping[str, str]
+) -> str | None:
+    """Where the post leads, if its readers can click at all."""
+    if channel.link != "url" or limits.network(channel.network).links == "none":
+        return None
+    address = web_address(with_utm(article.url, utm, publication.base_url))
+    if text.links(address) != {address}:
+        address = _UNREAD.sub(lambda mark: f"%{ord(mark[0]):02X}", address)
+    return address or None
+
+
+# What networks leave out when they read an address out of a text: after its host, it can be escaped.
+_UNREAD = regex.compile(r"(?<=//[^/]*/.*)(?:[()\[\]'*~!,;:]|\.$)")
+
+
+def _visible(address: str | None, own: str, network: limits.Network) -> str:
+    """*address* as the text shows it: not twice, and in short where we can mark it as a link."""
+    if not address or address in own:
+        return ""
+    return payloads.short_link(address) if network.links == "facets" else address
+
+
+def hashtags(tags: Sequence[str], at_most: int) -> tuple[str, ...]:
+    """The first of *tags* that can be hashtags, each once: "Port authority" becomes #PortAuthority.
+
+    Scripts without capitals join words by an underscore, and those without spaces by nothing. A tag that
+    would mean something else without its signs (C++), or has no letter, is left out.
+    """
+    found: dict[str, str] = {}
+    for tag in tags:
+        words = regex.findall(r"[\p{L}\p{M}\p{N}]+", regex.sub(r"['’.]", "", text.clean(tag)))
+        joined = _joined(words)
+        if regex.search(r"\p{L}", joined) and len(joined) <= 64 and not regex.search(r"[+#*=<>$€£%@]", tag):
+            found.setdefault(joined.casefold(), f"#{joined}")
+    return tuple(found.values())[:at_most]
+
+
+def _joined(words: Sequence[str]) -> str:
+    """*words* as one; capitals a word already has (AI, iPhone) stay."""
+    if any(word.upper() != word.lower() for word in words):
+        return "".join(word[0].upper() + word[1:] if word.islower() else word for word in words)
+    unspaced = all(regex.search(r"[\p{Han}\p{Hiragana}\p{Katakana}\p{Thai}]", word) for word in words)
+    return ("" if unspaced else "_").join(words)
+
+
+def _described(picture: Picture, title: str, network: limits.Network) -> Picture:
+    """*picture* with an alternative text that the network takes, and never none."""
+    alt = text.clean(picture.alt) or title
+    return replace(picture, alt=(text.clip(alt, network.alt) if network.alt else alt) or network.name)
+
+
+def _picture_notes(pictures: Sequence[Picture], network: limits.Network) -> Iterator[str]:
+    most = network.pictures.at_most
+    if len(pictures) > most:
+        yield f"{len(pictures) - most} of {len(pictures)} pictures left out: {network.name} takes {most}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Writer:
+    """The template of a channel, and all that does not change from one attempt to the next."""
+
+    environment: Environment
+    publication: Publication
+    channel: Channel
+    article: Article
+    with_picture: bool
+
+    def write(self, words: _Words) -> str:
+        written = render(
+            self.environment,
+            self.template,
+            publication=self.publication,
+            channel=self.channel,
+            article=self.article,
+            network=self.channel.network,
+            text=words.own,
+            title=words.title,
+            summary=words.summary,
+            link=words.link,
+            hashtags=words.hashtags,
+        )
+        return text.clean(written, lines=True)
+
+    def accepts(self, words: _Words) -> bool:
+        return text.fits(self.write(words), self.channel.network, with_picture=self.with_picture)
+
+    @property
+    def template(self) -> str:
+        """The network's own template if there is one, else the one for all."""
+        own = f"{self.channel.template}.{self.channel.network}.txt.j2"
+        return own if exists(self.environment, own) else f"{self.channel.template}.txt.j2"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Composed:
+    text: str
+    links: bool  # whether the text carries the link
+    notes: tuple[str, ...] = ()
+
+
+def _composed(writer: _Writer, words: _Words) -> _Composed:
+    """The most of *words* that the network takes."""
+    name = limits.network(writer.channel.network).name
+    if chosen := next(filter(writer.accepts, _reductions(words, writer.accepts)), None):
+        notes = tuple(_cut_notes(words, chosen, writer.channel, name))
+        written = writer.write(chosen)
+        return _Composed(text=written, links=_carries(written, chosen), notes=notes)
+    # The template itself says too much: its beginning is better than nothing.
+    written = writer.write(replace(words, summary="", hashtags=()))
+    cut = text.fit(written, writer.channel.network, with_picture=writer.with_picture)
+    if not cut:
+        raise TemplateError(f"{writer.template}: what it says does not fit {name}, not even cut")
+    return _Composed(text=cut, links=_carries(cut, words), notes=(f"the template's text was cut for {name}",))
+
+
+def _carries(written: str, words: _Words) -> bool:
+    return bool(words.address) and ((words.link or words.address or "") in written)
+
+
+def _reductions(words: _Words, accepts: Callable[[_Words], bool]) -> Iterator[_Words]:
+    """*words*, then less and less of them; the first that is accepted is the one to take."""
+    cut = words
+    for kept in range(len(words.hashtags), -1, -1):
+        fewer = replace(words, hashtags=words.hashtags[:kept])
+        yield fewer
+        cut = _cut(fewer, "summary", accepts)
+        if len(text.graphemes(cut.summary)) >= ENOUGH_SUMMARY:
+            yield cut
+    if len(text.graphemes(cut.summary)) >= LEAST_SUMMARY:
+        yield cut
+    bare = replace(words, hashtags=(), summary="")
+    yield bare
+    said = "own" if words.own else "title"
+    yield _cut(bare, said, accepts)
+    yield _cut(replace(bare, link=""), said, accepts)
+
+
+def _cut(words: _Words, said: str, accepts: Callable[[_Words], bool]) -> _Words:
+    """*words* with as much of one of them as is accepted."""
+
+    def with_only(beginning: str) -> _Words:
+        changes: dict[str, Any] = {said: beginning}
+        return replace(words, **changes)
+
+    return with_only(text.longest(getattr(words, said), lambda beginning: accepts(with_only(beginning))))
+
+
+def _cut_notes(words: _Words, chosen: _Words, channel: Channel, name: str) -> Iterator[str]:
+    if chosen.own != words.own:
+        yield f"its own words were cut: {name} takes less"
+    if chosen.title != words.title:
+        yield f"its title was cut: {name} takes less"
+    if chosen.link != words.link:
+        yield f"its link was left out: {name} takes no text of that length"
+    if channel.link != "url" and text.links(words.own):
+        yield f"its own words carry an address, although the channel says link = {channel.link!r}"
