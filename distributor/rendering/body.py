@@ -59,6 +59,7 @@ def plain_body(html: str) -> str:
     if not html:
         return ""
     text = get_text(html, ParserConfig(display_links=True, display_anchors=False))
+    text = re.sub(r"\[(https?://[^\s\]]+)\]\((\1[^\s)]*)\)", r"\2", text)  # links that say their address
     return "\n".join(map(_wrapped, text.strip("\n").splitlines()))
 
 

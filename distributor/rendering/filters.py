@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
 from functools import lru_cache
@@ -17,6 +17,8 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date, format_skeleton
 from jinja2 import pass_context
 from jinja2.runtime import Context
+
+from distributor.rendering import color as colors
 
 ELLIPSIS = "…"
 
@@ -106,16 +108,17 @@ def local_date(value: datetime, style: str, language: str, timezone: str) -> str
 def _zone(name: str) -> ZoneInfo:
     try:
         return ZoneInfo(name)
-    except (OSError, ValueError):
+    except (KeyError, OSError, ValueError):
         return ZoneInfo("UTC")
 
 
 @lru_cache(maxsize=256)
 def locale_of(language: str) -> Locale:
     """The nearest locale we have words for; English where there is none."""
-    for tag in (language.replace("_", "-"), language[:3].strip("-_"), language[:2]):
+    subtags = language.replace("_", "-").split("-")[:5]
+    for size in range(len(subtags), 0, -1):
         with suppress(ValueError, TypeError, UnknownLocaleError):
-            return Locale.parse(tag, sep="-")
+            return Locale.parse("-".join(subtags[:size]), sep="-")
     return Locale("en")
 
 
@@ -172,57 +175,23 @@ def web_address(url: str | None) -> str:
     return address if fits else ""
 
 
-_COLOR = re.compile(r"#([0-9a-fA-F]{2})([0-9a-fA-F]{2})([0-9a-fA-F]{2})")
+def readable(color: str, background: str, ratio: float = colors.LEGIBLE) -> str:
+    """*color*, made darker or lighter until its contrast with *background* is at least *ratio*."""
+    start, ground = _rgb(color), _rgb(background)
+    goal = max(colors.BLACK, colors.WHITE, key=lambda end: colors.contrast(end, ground))
+    shades = (colors.mix(start, goal, step / 20) for step in range(21))
+    legible = (shade for shade in shades if colors.contrast(shade, ground) >= ratio)
+    return "#{:02x}{:02x}{:02x}".format(*next(legible, goal))
 
 
-def readable(color: str, background: str, ratio: float = 4.5) -> str:
-    """*color*, made darker or lighter until its contrast with *background* is at least *ratio*.
-
-    WCAG 2.2, 1.4.3: 4.5 for text. What is no colour of six digits becomes grey.
-    """
-    start = _rgb(color) or (112, 112, 112)
-    ground = _rgb(background) or (255, 255, 255)
-    goal = (0, 0, 0) if _luminance(ground) > 0.18 else (255, 255, 255)
-    shades = (_hex(shade) for shade in _shades(start, goal))
-    return next((shade for shade in shades if contrast(shade, _hex(ground)) >= ratio), _hex(goal))
-
-
-def contrast(one: str, other: str) -> float:
-    """The contrast ratio of two colours, 1 to 21 (WCAG 2.2, contrast ratio)."""
-    dark, light = sorted(_luminance(_rgb(color) or (0, 0, 0)) for color in (one, other))
-    return (light + 0.05) / (dark + 0.05)
-
-
-_Color = tuple[int, int, int]
-
-
-def _shades(start: _Color, goal: _Color) -> Iterator[_Color]:
-    for step in range(21):
-        red, green, blue = (round(a + (b - a) * step / 20) for a, b in zip(start, goal, strict=True))
-        yield red, green, blue
-
-
-def _rgb(color: str) -> _Color | None:
-    match = _COLOR.fullmatch(color)
-    return (int(match[1], 16), int(match[2], 16), int(match[3], 16)) if match else None
-
-
-def _hex(color: _Color) -> str:
-    return "#{:02x}{:02x}{:02x}".format(*color)
-
-
-def _luminance(color: _Color) -> float:
-    """WCAG 2.2, relative luminance."""
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4
-        for part in (value / 255 for value in color)
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+def _rgb(text: str) -> colors.Color:
+    digits = text if re.fullmatch("#[0-9a-fA-F]{6}", text) else colors.FALLBACK
+    red, green, blue = bytes.fromhex(digits[1:])
+    return red, green, blue
 
 
 FILTERS: Mapping[str, Any] = {
     "clip": clip,
-    "contrast": contrast,
     "date": date,
     "direction": direction,
     "readable": readable,
