@@ -36,7 +36,7 @@ def fits(size: int, width: int, height: int, media_type: str, shape: Shape) -> b
         media_type in shape.formats
         and size <= (shape.max_bytes or size)
         and not _too_large((width, height), shape)
-        and _clamped(width / height, shape) == width / height
+        and _is_taken(width, height, shape)
     )
 
 
@@ -89,6 +89,12 @@ def _too_large(size: tuple[int, int], shape: Shape) -> bool:
         or height > (shape.max_height or height)
         or width * height > (shape.max_pixels or width * height)
     )
+
+
+def _is_taken(width: int, height: int, shape: Shape) -> bool:
+    """Whether the ratio is taken, or is as near as whole pixels come."""
+    clamped = _clamped(width / height, shape)
+    return clamped == width / height or _size(width, clamped, shape) == (width, height)
 
 
 def _clamped(ratio: float, shape: Shape) -> float:

@@ -54,10 +54,11 @@ def read(image: Image.Image) -> list[str]:
 
 def as_ascii(target: str) -> str:
     """*target* as its ASCII spelling if it is an address: scanners disagree about other encodings."""
+    whole = target.encode(errors="replace").decode()
     try:
-        return str(httpx.URL(target)) if target.startswith(("http://", "https://")) else target
+        return str(httpx.URL(whole)) if whole.startswith(("http://", "https://")) else whole
     except (httpx.InvalidURL, UnicodeError):
-        return target.encode(errors="replace").decode()
+        return whole
 
 
 def leads_to_page(target: str, page: str) -> bool:

@@ -6,7 +6,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import groupby
+from itertools import accumulate, groupby, takewhile
 
 import regex
 from PIL import Image, ImageDraw
@@ -241,13 +241,11 @@ def _tokens(text: str) -> Iterator[tuple[str, bool]]:
 
 
 def _head(word: str, faces: Chain, room: float) -> str:
-    """As many graphemes of *word* as there is *room* for, at least one."""
+    """As many graphemes of *word* as there is *room* for, at least one; each is measured apart."""
     graphemes = GRAPHEME.findall(word)
-    low, high = 1, len(graphemes)
-    while low < high:
-        middle = (low + high + 1) // 2
-        low, high = (middle, high) if width("".join(graphemes[:middle]), faces) <= room else (low, middle - 1)
-    return "".join(graphemes[:low])
+    ends = accumulate(width(grapheme, faces) for grapheme in graphemes)
+    fitting = sum(1 for _ in takewhile(lambda end: end <= room, ends))
+    return "".join(graphemes[: max(1, fitting)])
 
 
 def _breaks_words(block: Block, text: str) -> bool:
