@@ -52,8 +52,8 @@ def _bluesky(post: Post, channel: Channel, at: datetime) -> Json:
         "createdAt": at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.000Z"),
         "langs": [post.language],
     }
-    if marks := facets(post.text, post.link):
-        record["facets"] = marks
+    if found := facets(post.text, post.link):
+        record["facets"] = found
     if post.pictures:
         record["embed"] = {
             "$type": "app.bsky.embed.images",
@@ -87,14 +87,15 @@ def facets(post_text: str, link: str | None) -> list[Json]:
             },
             "features": [{"$type": f"app.bsky.richtext.facet#{kind}", _TARGETS[kind]: target}],
         }
-        for start, end, kind, target in sorted(_marks(post_text, link))
+        for start, end, kind, target in sorted(marks(post_text, link))
     ]
 
 
 _TARGETS = {"link": "uri", "tag": "tag"}
 
 
-def _marks(post_text: str, link: str | None) -> Iterator[tuple[int, int, str, str]]:
+def marks(post_text: str, link: str | None) -> Iterator[tuple[int, int, str, str]]:
+    """What `facets` marks: start and end in code points, "link" or "tag", and its target; in no order."""
     taken: set[int] = set()
     short = short_link(link) if link else ""
     if short and link:
