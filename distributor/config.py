@@ -92,6 +92,8 @@ class Site(_Table):
     def _has_articles(self) -> Site:
         if not self.content and not self.feeds:
             raise ValueError("say where the articles are: content = 'content', or feeds = ['https://…']")
+        if not self.content and not (self.base_url and self.title):
+            raise ValueError("without a content folder, base_url and title must be set")
         return self
 
 

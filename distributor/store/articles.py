@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, delete, func, insert, or_, select, text, update
+from sqlalchemy import Connection, delete, exists, func, insert, or_, select, text, update
 
 from distributor.errors import Problem
 from distributor.store.dialect import upsert
@@ -154,9 +154,15 @@ def public_beyond(db: Connection, sequence: int, *, since: datetime | None = Non
     return [_article(row) for row in db.execute(query.order_by(article.c.sequence))]
 
 
-def sequences(db: Connection) -> dict[str, int]:
-    """Key -> sequence number, of everything that was ever public."""
-    return {row[0]: row[1] for row in db.execute(select(article.c.key, article.c.sequence))}
+def every_article(db: Connection) -> dict[int, ArticleRow]:
+    """Id -> article, of everything that was ever public."""
+    return {row.id: _article(row) for row in db.execute(select(article))}
+
+
+def unannounced(db: Connection, beyond: int) -> set[str]:
+    """The keys of articles that came after *beyond* and are in no edition or post."""
+    carried = exists().where(rendition_article.c.article == article.c.id)
+    return set(db.scalars(select(article.c.key).where(article.c.sequence > beyond, ~carried)))
 
 
 def last_sequence(db: Connection) -> int:

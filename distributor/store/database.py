@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from distributor.errors import DatabaseError
 
@@ -26,6 +27,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        # Threads of one process take turns here: SQLite's own waiting is by sleeping and asking again.
+        self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -45,7 +48,7 @@ class Database:
         *snapshot*: everything it reads is of one moment, even on PostgreSQL, where two such transactions that
         meet make one of them fail (`DatabaseError`); SQLite has one writer at a time.
         """
-        with _told_plainly(self.engine), self.engine.connect() as connection:
+        with _told_plainly(self.engine), self._turn, self.engine.connect() as connection:
             connection = connection.execution_options(
                 **({"writes": True} if self.is_sqlite else {}),
                 **({"isolation_level": "REPEATABLE READ"} if snapshot and not self.is_sqlite else {}),
@@ -91,15 +94,17 @@ class Database:
 
 def _engine(url: str) -> Engine:
     try:
-        parsed = make_url(url)
-        if parsed.get_backend_name() == "sqlite":
-            return _sqlite(url)
-        return create_engine(parsed, pool_pre_ping=True, pool_size=10)
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise DatabaseError(
-            f"[database] url is not understood ({error}); "
-            "write sqlite:///var/distributor.db or postgresql+psycopg://user@host/name"
-        ) from error
+        kind = make_url(url).get_backend_name()
+    except ArgumentError:
+        kind = ""
+    if kind == "sqlite":
+        return _sqlite(url)
+    if kind == "postgresql":
+        return create_engine(url, pool_pre_ping=True, pool_size=10)
+    raise DatabaseError(
+        "[database] url is not understood; "
+        "write sqlite:///var/distributor.db or postgresql+psycopg://user@host/name"
+    )
 
 
 def _sqlite(url: str) -> Engine:

@@ -382,12 +382,7 @@ def claim(
     """
     due = (
         select(batch.c.campaign, batch.c.number)
-        .join(campaign, campaign.c.id == batch.c.campaign)
-        .where(
-            batch.c.state == literal_column("'queued'"),  # written out, so that its partial index serves
-            batch.c.due_at <= now,
-            campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)),
-        )
+        .where(_is(DeliveryState.QUEUED), batch.c.due_at <= now, _is_running())
         .order_by(batch.c.priority, batch.c.due_at, batch.c.campaign, batch.c.number)
         .limit(1)
         .with_for_update(skip_locked=True, of=batch)  # PostgreSQL; SQLite has one writer and ignores it
@@ -418,16 +413,24 @@ def claim(
     return _batch(db, row)
 
 
+def _is(*states: DeliveryState) -> ColumnElement[bool]:
+    """A condition on a batch's state, its values written out so that a partial index on them serves."""
+    written: list[ColumnElement[str]] = [literal_column(f"'{state}'") for state in states]
+    return batch.c.state == written[0] if len(written) == 1 else batch.c.state.in_(written)
+
+
+def _is_running() -> ColumnElement[bool]:
+    """Whether a batch's campaign may send: as a subquery, so that batches are looked through first."""
+    state = select(campaign.c.state).where(campaign.c.id == batch.c.campaign).scalar_subquery()
+    return state.in_((CampaignState.SCHEDULED, CampaignState.SENDING))
+
+
+OPEN = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNCLEAR)
+
+
 def _batch(db: Connection, row: Row[Any]) -> Batch:
-    differing = set(
-        db.scalars(
-            select(delivery.c.recipient).where(
-                delivery.c.campaign == row.campaign,
-                delivery.c.batch == row.number,
-                delivery.c.state.is_not(None),
-            )
-        )
-    )
+    # Before its first claim nobody in a batch differs from it.
+    differing = _differing(db, row.campaign, row.number) if row.attempt > 1 else set()
     return Batch(
         campaign=row.campaign,
         number=row.number,
@@ -442,6 +445,13 @@ def _batch(db: Connection, row: Row[Any]) -> Batch:
         lease_until=row.lease_until,
         reason=row.reason,
     )
+
+
+def _differing(db: Connection, campaign_id: int, number: int) -> set[int]:
+    query = select(delivery.c.recipient).where(
+        delivery.c.campaign == campaign_id, delivery.c.batch == number, delivery.c.state.is_not(None)
+    )
+    return set(db.scalars(query))
 
 
 def request_key(db: Connection, campaign_id: int, number: int) -> str:
@@ -533,7 +543,7 @@ def _set_own(db: Connection, taken: Batch, state: DeliveryState, reasons: Mappin
 
 def owners(db: Connection) -> set[str]:
     """Who holds leases now."""
-    return set(db.scalars(select(batch.c.lease_owner).distinct().where(batch.c.state == "sending")))
+    return set(db.scalars(select(batch.c.lease_owner).distinct().where(_is(DeliveryState.SENDING))))
 
 
 def take_over(
@@ -545,7 +555,7 @@ def take_over(
     repetition harmless (*repeatable*, by name), and unclear elsewhere. A batch without a provider never left.
     """
     lost = and_(
-        batch.c.state == "sending",
+        _is(DeliveryState.SENDING),
         or_(batch.c.lease_until < now, batch.c.lease_owner.in_(tuple(dead))),
     )
     harmless = or_(batch.c.provider.is_(None), batch.c.provider.in_(tuple(repeatable)))
@@ -570,7 +580,7 @@ def calling(db: Connection, taken: Batch, *, provider: str) -> bool:
 
 def close_finished(db: Connection, campaign_id: int) -> bool:
     """End a campaign that has nothing queued, sending or unclear left."""
-    is_open = exists().where(batch.c.campaign == campaign.c.id, batch.c.state.in_(_OPEN))
+    is_open = exists().where(batch.c.campaign == campaign.c.id, _is(*OPEN))
     changed = db.execute(
         update(campaign)
         .where(
@@ -583,18 +593,11 @@ def close_finished(db: Connection, campaign_id: int) -> bool:
     return changed.rowcount > 0
 
 
-_OPEN = ("queued", "sending", "unclear")
-
-
 def next_due(db: Connection, *, campaigns: Sequence[int] = ()) -> datetime | None:
     """When the next queued batch of a running campaign is due."""
     query = (
         select(batch.c.due_at)
-        .join(campaign, campaign.c.id == batch.c.campaign)
-        .where(
-            batch.c.state == "queued",
-            campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)),
-        )
+        .where(_is(DeliveryState.QUEUED), _is_running())
         .order_by(batch.c.due_at)
         .limit(1)
     )

@@ -145,7 +145,7 @@ Index(
 Index(
     "ix_batch_open",
     batch.c.campaign,
-    batch.c.number,
+    batch.c.state,
     sqlite_where=batch.c.state.in_(["queued", "sending", "unclear"]),
     postgresql_where=batch.c.state.in_(["queued", "sending", "unclear"]),
 )
@@ -167,6 +167,7 @@ Index(
     "ix_delivery_differing",
     delivery.c.campaign,
     delivery.c.batch,
+    delivery.c.recipient,
     sqlite_where=delivery.c.state.is_not(None),
     postgresql_where=delivery.c.state.is_not(None),
 )

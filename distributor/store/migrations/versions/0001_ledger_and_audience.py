@@ -50,7 +50,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_delivery_differing",
         "delivery",
-        ["campaign", "batch"],
+        ["campaign", "batch", "recipient"],
         unique=False,
         sqlite_where=sa.text("state IS NOT NULL"),
         postgresql_where=sa.text("state IS NOT NULL"),
@@ -220,7 +220,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_batch_open",
         "batch",
-        ["campaign", "number"],
+        ["campaign", "state"],
         unique=False,
         sqlite_where=sa.text("state IN ('queued', 'sending', 'unclear')"),
         postgresql_where=sa.text("state IN ('queued', 'sending', 'unclear')"),
