@@ -60,7 +60,11 @@ def _bluesky(post: Post, channel: Channel, at: datetime) -> Json:
             "images": list(map(_bluesky_image, post.pictures)),
         }
     elif has_card(post, channel):
-        card = {"uri": post.link, "title": post.title, "description": post.summary}
+        card = {
+            "uri": post.link,
+            "title": _clipped(post.title, 300),
+            "description": _clipped(post.summary, 1000),  # clients show less; the record must stay small
+        }
         record["embed"] = {"$type": "app.bsky.embed.external", "external": card}
     return record
 

@@ -49,13 +49,7 @@ def post(
     shown = tuple(
         _described(picture, words.title, network) for picture in pictures[: network.pictures.at_most]
     )
-    writer = _Writer(
-        environment=environment,
-        publication=publication,
-        channel=channel,
-        article=article,
-        with_picture=bool(shown),
-    )
+    writer = _Writer(environment, publication, channel, article, with_picture=bool(shown))
     composed = _composed(writer, words)
     made = Post(
         network=channel.network,
@@ -162,7 +156,7 @@ def _picture_notes(pictures: Sequence[Picture], network: limits.Network) -> Iter
         yield f"{len(pictures) - most} of {len(pictures)} pictures left out: {network.name} takes {most}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Writer:
     """The template of a channel, and all that does not change from one attempt to the next."""
 

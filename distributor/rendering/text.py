@@ -92,37 +92,47 @@ def longest(text: str, accepts: Callable[[str], bool]) -> str:
     """
     if accepts(text):
         return text
-    text = text[:_READ]
-    cuts, after_link = _cuts(text)
+    for reach in _REACHES:
+        cuts = _cuts(text, reach)
+        found = bisect_left(cuts, True, key=lambda cut: not accepts(cut.of(text)))
+        if found < len(cuts) or len(text) <= reach:
+            break
+    return cuts[found - 1].of(text) if found else ""
 
-    def shortened(end: int) -> str:
+
+_REACHES = (1_000, 10_000, 100_000)  # code points that are looked at first, then; no network takes more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Cut:
+    """A place where a text may end."""
+
+    end: int
+    after_link: bool
+
+    def of(self, text: str) -> str:
         # A space, because what reads addresses out of a text would take the ellipsis along.
-        return text[:end] + (f" {ELLIPSIS}" if end in after_link else ELLIPSIS)
-
-    found = bisect_left(cuts, True, key=lambda end: not accepts(shortened(end)))
-    return shortened(cuts[found - 1]) if found else ""
+        return text[: self.end] + (f" {ELLIPSIS}" if self.after_link else ELLIPSIS)
 
 
-_READ = 100_000  # code points: more than any network takes
-
-
-def _cuts(text: str) -> tuple[list[int], set[int]]:
-    """Where *text* may end, ascending, and which of these places are the end of an address."""
-    entities = list(spans(text))
+def _cuts(text: str, reach: int) -> list[_Cut]:
+    """Where *text* may end in its first *reach* code points, ascending."""
+    entities = list(spans(text[:reach]))
     inside = {place for entity in entities for place in range(entity.start + 1, entity.end)}
-    ends = {entity.end for entity in entities}
-    cuts: list[int] = []
+    kinds = {entity.end: entity.kind for entity in entities}
+    end_of_text = [" "] if len(text) <= reach else []
+    cuts = [_Cut(end=0, after_link=False)]
     end = solid = run = 0
-    for this, following in pairwise([*_GRAPHEME.findall(text), " "]):
+    for this, following in pairwise([*_GRAPHEME.findall(text[:reach]), *end_of_text]):
         end += len(this)
         run = 0 if this[0].isspace() else run + 1
         if end in inside:
             continue
-        if end in ends or not _WEAK.match(this):
+        if end in kinds or not _WEAK.match(this):
             solid = end
-        if solid > (cuts[-1] if cuts else 0) and _parts(this, following, run):
-            cuts.append(solid)
-    return cuts, {entity.end for entity in entities if entity.kind in ("link", "domain")}
+        if solid > cuts[-1].end and _parts(this, following, run):
+            cuts.append(_Cut(end=solid, after_link=kinds.get(solid) in ("link", "domain")))
+    return cuts[1:]
 
 
 _WEAK = regex.compile(

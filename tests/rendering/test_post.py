@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import rtoml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -409,3 +410,19 @@ def test_whatever_an_article_says_its_post_fits(
         sliced = posted.text.encode()[start:end].decode()
         feature = facet["features"][0]
         assert sliced[1:] == feature["tag"] if "tag" in feature else feature["uri"].startswith("http")
+
+
+def test_a_real_sites_articles_become_posts(corpus: Path) -> None:
+    """Articles of a real site fit on every network, and none loses its title or link."""
+    files = sorted(corpus.glob("content/**/*.md"))[::3]
+    assert len(files) > 10
+    for file in files:
+        fields = rtoml.loads(file.read_text(encoding="utf-8").split("+++")[1])
+        url = f"https://quay.example.com/{file.stem}/"
+        article = replace(ARTICLE, title=fields["title"], summary=fields.get("summary", ""), url=url)
+        for network in NETWORKS:
+            posted = made(network, article)
+            assert text.fits(posted.text, network, with_picture=True)
+            assert posted.text.startswith(text.clean(fields["title"]))
+            assert (posted.link is None) == (network == "instagram")
+            assert posted.notes == ()
