@@ -127,7 +127,7 @@ def _landscape(size: tuple[int, int], has_photo: bool, code: int) -> Layout:
     return Layout(
         photo=(right, 0, width, foot - code - gap if code else height) if has_photo else None,
         code=(width - margin - code, foot - code, width - margin, foot) if code else None,
-        title=(margin, margin, right - margin, foot - height // 7),
+        title=(margin, margin, right - margin, foot - height // 6),
         site=(margin, foot - height // 8, right - margin, foot),
         largest=height // (9 if has_photo else 6),
         smallest=height // 22,
@@ -173,7 +173,7 @@ def _ornament(canvas: Image.Image, colors: Palette, *, seed: str) -> None:
     step = min(width, height) * chance.uniform(0.14, 0.2)
     for ring in range(1, 5):
         radius = step * ring
-        pen.circle(center, radius, outline=66 - ring * 12, width=round(step * 0.42))
+        pen.circle(center, radius, outline=56 - ring * 10, width=round(step * 0.42))
     canvas.paste(Image.new("RGB", canvas.size, colors.accent), mask=mask)
 
 

@@ -188,9 +188,10 @@ class _Transport(httpx.HTTPTransport):
     """
 
     def __init__(self, guard: _Guard, verify: ssl.SSLContext | bool) -> None:
-        super().__init__(verify=verify, trust_env=False)
+        certificates = httpx.create_ssl_context(verify=verify)
+        super().__init__(verify=certificates)
         self._pool = httpcore.ConnectionPool(
-            ssl_context=httpx.create_ssl_context(verify=verify, trust_env=False),
+            ssl_context=certificates,
             max_keepalive_connections=0,
             network_backend=guard,
         )

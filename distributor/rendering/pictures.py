@@ -14,6 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import BoundedSemaphore
 from time import monotonic
 from typing import Protocol
 from uuid import uuid4
@@ -33,6 +34,7 @@ from distributor.rendering.typesetting import clean
 
 RECIPE = 1  # to be raised when conversion changes: everything is then made anew
 AT_ONCE = 8  # banners fetched side by side
+DECODED_AT_ONCE = 2  # 60 megapixels are 240 MB each
 PATIENCE_SECONDS = 600  # before something that could not be had is asked for again
 QR_BOX = (1000, 1000)
 QR_COLORS = 32  # enough for a code with a logo in it
@@ -87,6 +89,7 @@ class Pictures:
         self._limits = limits
         self._publication = publication
         self._clock = clock
+        self._workbench = BoundedSemaphore(DECODED_AT_ONCE)
         self._failures: dict[str, tuple[float, str]] = {}  # key -> until when, why
 
     def banner(self, article: Article) -> Picture:
@@ -188,10 +191,11 @@ class Pictures:
 
     def _mail_banner(self, article: Article) -> Made:
         data, media_type = self._source(article.banner_file, article.banner)
-        image = raster.opened(
-            data, max_pixels=self._limits.max_pixels, within=raster.MAIL_BOX, media_type=media_type
-        )
-        encoded = raster.for_mail(image)
+        with self._workbench:
+            image = raster.opened(
+                data, max_pixels=self._limits.max_pixels, within=raster.MAIL_BOX, media_type=media_type
+            )
+            encoded = raster.for_mail(image)
         note = raster.conversion(data, encoded.media_type)
         return Made(encoded=encoded, url=article.banner, note=note)
 

@@ -257,11 +257,12 @@ def _breaks_words(block: Block, text: str) -> bool:
 def _balanced(block: Block, text: str, column: int) -> Block:
     """The same number of lines in the narrowest column that holds them: no word stands alone at the end."""
     low, high = column // 2, column
+    torn = _breaks_words(block, text)
     while high - low > 8:
         middle = (low + high) // 2
         lines = _lines(text, block.chain, middle * MEASURED_AT / block.size)
         narrow = replace(block, lines=lines)
-        if len(lines) <= len(block.lines) and not _breaks_words(narrow, text):
+        if len(lines) <= len(block.lines) and (torn or not _breaks_words(narrow, text)):
             high = middle
         else:
             low = middle

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from time import monotonic
+from typing import Any
 
 import httpcore
 import httpx
@@ -20,6 +21,7 @@ from distributor.rendering.fetch import Unavailable, client, fetch, is_public, l
 PUBLIC = "93.184.215.14"
 STRICT = config.Pictures()
 HOME = config.Pictures(allow_private=True, timeout_seconds=0.4, max_bytes=100_000)
+CERTIFICATES = ssl.create_default_context()
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: image/png\r\nContent-Length: 5\r\n\r\npixel"
 
 
@@ -53,6 +55,10 @@ class WireStream(httpcore.MockStream):
     ) -> httpcore.NetworkStream:
         self.wire.names.append(server_hostname)
         return self
+
+
+def guarded(limits: config.Pictures, **options: Any) -> httpx.Client:
+    return client(limits, verify=CERTIFICATES, **options)
 
 
 def resolver(**names: Sequence[str]) -> Callable[[str, int], Sequence[str]]:
@@ -111,7 +117,7 @@ def test_a_name_cannot_change_its_mind_after_the_check() -> None:
     """The connection goes to the very address that was checked; Host and TLS keep the name."""
     answers = iter([[PUBLIC], ["127.0.0.1"]])
     wire = Wire(OK)
-    with client(STRICT, resolve=lambda host, port: next(answers), network=wire) as http:
+    with guarded(STRICT, resolve=lambda host, port: next(answers), network=wire) as http:
         assert fetch(http, "https://rebinding.example/b", STRICT).data == b"pixel"
     assert wire.connected == [PUBLIC]
     assert wire.names == ["rebinding.example"]
@@ -124,7 +130,7 @@ def test_a_name_with_a_private_address_is_not_connected_to(addresses: list[str])
     """One private address among those of a name is reason enough to refuse it."""
     wire = Wire(OK)
     with (
-        client(STRICT, resolve=lambda host, port: addresses, network=wire) as http,
+        guarded(STRICT, resolve=lambda host, port: addresses, network=wire) as http,
         pytest.raises(Unavailable, match="private address"),
     ):
         fetch(http, "http://inside.example/", STRICT)
@@ -150,7 +156,7 @@ def test_redirects_are_checked_like_the_first_address(target: str) -> None:
         return ["127.0.0.1"] if host == "2130706433" else names(host, port)
 
     with (
-        client(STRICT, resolve=resolve, network=wire) as http,
+        guarded(STRICT, resolve=resolve, network=wire) as http,
         pytest.raises(Unavailable, match="private address"),
     ):
         fetch(http, "http://outside.example/banner", STRICT)
@@ -160,14 +166,14 @@ def test_redirects_are_checked_like_the_first_address(target: str) -> None:
 def test_private_addresses_may_be_allowed() -> None:
     """An intranet's operator can allow what is refused otherwise."""
     allowed = config.Pictures(allow_private=True)
-    with client(allowed, resolve=lambda host, port: ["10.0.0.7"], network=Wire(OK)) as http:
+    with guarded(allowed, resolve=lambda host, port: ["10.0.0.7"], network=Wire(OK)) as http:
         assert fetch(http, "http://inside.example/", allowed).data == b"pixel"
 
 
 def test_the_next_address_is_tried_when_one_is_dead() -> None:
     """A host with a broken first address is still reached."""
     wire = Wire(OK, dead=["2606:4700::1"])
-    with client(STRICT, resolve=lambda host, port: ["2606:4700::1", PUBLIC], network=wire) as http:
+    with guarded(STRICT, resolve=lambda host, port: ["2606:4700::1", PUBLIC], network=wire) as http:
         assert fetch(http, "http://two.example/", STRICT).media_type == "image/png"
     assert wire.connected == ["2606:4700::1", PUBLIC]
 
@@ -176,7 +182,7 @@ def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatc
     """A proxy would connect for us to what we have not checked."""
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     wire = Wire(OK)
-    with client(STRICT, resolve=lambda host, port: [PUBLIC], network=wire) as http:
+    with guarded(STRICT, resolve=lambda host, port: [PUBLIC], network=wire) as http:
         fetch(http, "http://outside.example/", STRICT)
     assert wire.connected == [PUBLIC]
 
@@ -200,7 +206,7 @@ def test_proxies_of_the_environment_are_not_asked(monkeypatch: pytest.MonkeyPatc
 )
 def test_what_is_no_web_address_is_refused_in_words(url: str) -> None:
     """Whatever an author wrote in place of an address is refused with a reason, never with a traceback."""
-    with client(STRICT, resolve=resolver(), network=Wire()) as http, pytest.raises(Unavailable) as refusal:
+    with guarded(STRICT, resolve=resolver(), network=Wire()) as http, pytest.raises(Unavailable) as refusal:
         fetch(http, url, STRICT)
     assert str(refusal.value)
 
@@ -209,7 +215,7 @@ def test_at_most_five_redirects() -> None:
     """A chain that does not end is left."""
     wire = Wire(*[redirect("/again")] * 10)
     with (
-        client(STRICT, resolve=lambda host, port: [PUBLIC], network=wire) as http,
+        guarded(STRICT, resolve=lambda host, port: [PUBLIC], network=wire) as http,
         pytest.raises(Unavailable, match="redirects more than 5 times"),
     ):
         fetch(http, "http://loop.example/", STRICT)
@@ -320,14 +326,14 @@ def far() -> Iterator[str]:
 def test_a_far_end_cannot_hold_or_flood_us(far: str, path: str, reason: str) -> None:
     """Whatever a server does, it takes no more than the limits allow, and the reason says what it did."""
     began = monotonic()
-    with client(HOME) as http, pytest.raises(Unavailable, match=reason):
+    with guarded(HOME) as http, pytest.raises(Unavailable, match=reason):
         fetch(http, f"{far}/{path}", HOME)
     assert monotonic() - began < 2
 
 
 def test_a_closed_port_cannot_be_reached() -> None:
     """Nobody there is a reason like another."""
-    with client(HOME) as http, pytest.raises(Unavailable, match="cannot be reached"):
+    with guarded(HOME) as http, pytest.raises(Unavailable, match="cannot be reached"):
         fetch(http, "http://127.0.0.1:1/", HOME)
 
 
