@@ -24,6 +24,6 @@ def test_folders_lie_beside_the_package_or_in_it(tmp_path: Path, where: str) -> 
     for name in ("templates", "examples"):
         (tmp_path / where / name).mkdir(parents=True)
     package.mkdir(exist_ok=True)
-    found = runpy.run_path(shutil.copy(str(resources.__file__), package))
+    found = runpy.run_path(shutil.copy(str(resources.__file__), str(package)))
     assert found["templates"]() == tmp_path / where / "templates"
     assert found["examples"]() == tmp_path / where / "examples"
