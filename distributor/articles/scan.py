@@ -122,7 +122,7 @@ def _read(site: HugoSite, path: str, file: str, status: os.stat_result, settled_
         problem = Problem(path=path, reason=f"is a .{ending} file; only Markdown and HTML pages are read")
         return ScannedFile(path=path, stamp=_stamp(status), page=None, problems=(problem,))
     try:
-        data = _bytes(file)
+        data = _bytes(file, min(status.st_size, MAX_BYTES) + 1)
     except FileNotFoundError:
         problem = Problem(path=path, reason="vanished during the scan")
         return ScannedFile(path=path, stamp=VANISHED, page=None, problems=(problem,))
@@ -135,10 +135,10 @@ def _read(site: HugoSite, path: str, file: str, status: os.stat_result, settled_
     return _parsed(site, path, data, stamp, status)
 
 
-def _bytes(file: str) -> bytes:
+def _bytes(file: str, most: int) -> bytes:
     opened = os.open(file, os.O_RDONLY)
     try:
-        return os.read(opened, MAX_BYTES + 1)
+        return os.read(opened, most)
     finally:
         os.close(opened)
 
