@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from urllib.parse import urljoin, urlsplit
 
 import nh3
 from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
 
-from distributor.rendering.filters import ELLIPSIS, web_address, wrap
+from distributor.rendering.filters import ELLIPSIS, printable, wrap
 from distributor.rendering.slots import neutral_html
 
 _MOST = 400_000  # characters that are looked at; a mail holds a quarter of it
@@ -39,6 +40,8 @@ _BLOCKS = {"dd", "dl", "dt", "figcaption", "figure", "hr", "sub", "sup", "tbody"
 
 _ATTRIBUTES = {"a": {"href"}, "img": {"src", "alt", "width"}, "td": {"colspan", "rowspan"}}
 
+_SCHEMES = {"http", "https", "mailto", "tel"}
+
 _CLEANED_STYLE = {tag: {"style": style} for tag, style in _LOOK.items()}
 
 
@@ -48,7 +51,7 @@ def mail_body(html: str, *, base: str, limit: int, link: Callable[[str], str] = 
     Relative addresses are those of *base*; *link* is applied to the address of every link. The article is
     taken as it comes, however it was cleaned before: a mail cannot be called back. No mark is left in it.
     """
-    whole = _cleaned(html[:_MOST], base, link)
+    whole = _cleaned(printable(html[:_MOST]), base, link)
     if len(whole.encode()) > limit:
         whole = _cleaned(_cut(whole, limit), base, link)
     return neutral_html(whole)
@@ -71,11 +74,12 @@ def _wrapped(line: str) -> str:
 
 def _cleaned(html: str, base: str, link: Callable[[str], str]) -> str:
     def attribute(tag: str, name: str, value: str) -> str | None:
-        if name == "href":
-            return link(value)
         if name == "width":
-            return str(min(int(value), _WIDTH)) if value.isdecimal() else None
-        return value
+            return str(min(int(value), _WIDTH)) if re.fullmatch("[0-9]{1,5}", value) else None
+        if name not in ("href", "src"):
+            return value
+        address = _absolute(value, base)
+        return link(address) if address and name == "href" else address
 
     cleaned = nh3.clean(
         re.sub(r"<(/?)h1\b", r"<\1h2", html, flags=re.IGNORECASE),  # a mail has one, and it is ours
@@ -83,11 +87,18 @@ def _cleaned(html: str, base: str, link: Callable[[str], str]) -> str:
         attributes=_ATTRIBUTES,
         attribute_filter=attribute,
         set_tag_attribute_values=_CLEANED_STYLE,
-        url_schemes={"http", "https", "mailto", "tel"},
-        url_relative=("rewrite_with_base", base) if web_address(base) else "deny",
+        url_schemes=_SCHEMES,
         link_rel=None,
     )
     return cleaned.strip()
+
+
+def _absolute(url: str, base: str) -> str | None:
+    try:
+        address = urljoin(base, url)
+        return address if urlsplit(address).scheme in _SCHEMES else None
+    except ValueError:
+        return None
 
 
 _BLOCK_END = re.compile(r"</(?:p|ul|ol|h[2-4]|blockquote|pre|table|figure|dl)>")

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from itertools import islice
 from types import MappingProxyType
 from typing import Literal
 from urllib.parse import urlsplit
@@ -103,12 +102,19 @@ class _Edition:
     stories: tuple[Story, ...]
     count: int  # of articles, more than stories on an endless day
     edition_at: datetime
-    body: str | None
+    body: str | None  # HTML that is fit for a mail
     environment: Environment
 
-    def html(self, plan: _Plan, subject: str, preheader: str) -> str:
-        values = self._values(plan) | {"subject": subject, "preheader": preheader}
+    @property
+    def preheader(self) -> str:
+        """What a mail program shows after the subject: what the subject leaves out."""
+        titles = " · ".join(story.title for story in self.stories[1:4])
+        summary = self.stories[0].summary
+        return clip(titles or summary if self.body is None else summary or titles, 140)
+
+    def html(self, plan: _Plan, subject: str) -> str:
         body = self._body(plan)
+        values = self._values(plan) | {"subject": subject, "preheader": self.preheader}
         values["body"] = _BODY if body else ""
         # MJML never sees the article's own HTML: its parser wants XML, and its time grows with it.
         return render(self.environment, self._template("mjml"), **values).replace(_BODY, body)
@@ -162,11 +168,9 @@ class _Edition:
         return map(_heading, self.newsletter.topics) if self.newsletter.sections == "topic" else ()
 
     def _body(self, plan: _Plan) -> str:
-        if self.body is None:
-            return ""
-        site, utm = self.publication.base_url, self.newsletter.utm
-        base = self.stories[0].url or site
-        return mail_body(self.body, base=base, limit=plan.body, link=lambda url: with_utm(url, utm, site))
+        if self.body is None or plan.body == MAX_BYTES:
+            return self.body or ""
+        return mail_body(self.body, base=self.publication.base_url, limit=plan.body)
 
 
 _BODY = "@@body@@"  # no article can say this either
@@ -196,33 +200,33 @@ def digest(
     Raises:
         TemplateError: when a template does not render.
     """
-    ordered = _ordered(articles)
+    ordered = _ordered(articles) if body is None else list(articles)
     edition = _Edition(
         publication=_plain_publication(publication),
         newsletter=_plain_newsletter(newsletter),
         stories=tuple(
-            _story(article, publication, newsletter, pictures.get(article.key), media_url, topics)
-            for article in islice(ordered, _MOST)
+            _story(article, publication, newsletter, picture, topics)
+            for article, picture in _illustrated(ordered, pictures, newsletter.max_articles, media_url)
         ),
         count=len(ordered),
         edition_at=edition_at,
-        body=body,
+        body=None if body is None else _body(body, ordered[0], publication, newsletter),
         environment=environment,
     )
+    return _frozen(edition, ordered, pictures)
+
+
+def _frozen(edition: _Edition, ordered: Sequence[Article], pictures: Mapping[str, Picture]) -> Digest:
+    """The fullest digest of *edition* that fits."""
     plans = list(_plans(edition, ordered))
     subject = edition.subject(plans[0])
-    preheader = _preheader(edition.stories)
-
-    @cache
-    def html(number: int) -> str:
-        return edition.html(plans[number], subject, preheader)
-
+    html = cache(lambda number: edition.html(plans[number], subject))
     # The plans grow ever smaller, so the first that fits is found by halving; mostly it is the very first.
     first = 0 if _fits(html(0)) else bisect_left(range(len(plans) - 1), True, key=lambda n: _fits(html(n)))
     plan = plans[first]
     return Digest(
         subject=subject,
-        preheader=preheader,
+        preheader=edition.preheader,
         html=html(first),
         text=edition.text(plan),
         language=edition.publication.language,
@@ -260,7 +264,7 @@ def _plans(edition: _Edition, ordered: Sequence[Article]) -> Iterator[_Plan]:
     if edition.body is not None:
         yield from (replace(full, body=size) for size in range(MAX_BYTES, 0, -2_500))
         full = replace(full, body=0)
-    yield from (replace(full, summary=share / 10) for share in range(10, -1, -1))
+    yield from (replace(full, summary=share / 10) for share in (10, 8, 6, 4, 0))
     for items in range(most - 1, 0, -1):
         yield _Plan(leads=min(leads, items), items=items, headlines=most - items, summary=0, body=0)
     for headlines in range(most - 2, -1, -1):
@@ -288,17 +292,14 @@ def _story(
     article: Article,
     publication: Publication,
     newsletter: Newsletter,
-    picture: Picture | None,
-    media_url: Callable[[Picture], str],
+    picture: Shown | None,
     topics: Mapping[str, tuple[str, ...]],
 ) -> Story:
-    url = web_address(article.url)
-    title = tidy(article.title, 200) or tidy(article.summary, 80) or urlsplit(url).path.strip("/")
-    title = neutral(tidy(title, 200) or tidy(publication.title, 200) or tidy(newsletter.title, 200))
+    title = _title(article) or neutral(tidy(publication.title, 200) or tidy(newsletter.title, 200))
     summary = neutral(tidy(article.summary, 400))
     return Story(
         key=article.key,
-        url=neutral_url(url),
+        url=neutral_url(web_address(article.url)),
         title=title,
         summary="" if summary == title else summary,
         source=neutral(tidy(article.source, 60)),
@@ -307,8 +308,14 @@ def _story(
         language=_language(article.language or publication.language),
         breaking=article.wishes.breaking,
         section=_section(article, newsletter, topics),
-        picture=_shown(picture, article.wishes.alt, title, media_url) if picture else None,
+        picture=picture,
     )
+
+
+def _title(article: Article) -> str:
+    """The article's title, or what else names it."""
+    path = urlsplit(web_address(article.url)).path.strip("/")
+    return neutral(tidy(article.title, 200) or tidy(article.summary, 80) or tidy(path, 80))
 
 
 def _section(article: Article, newsletter: Newsletter, topics: Mapping[str, tuple[str, ...]]) -> str:
@@ -333,15 +340,32 @@ def _matching(article: Article, topics: Mapping[str, tuple[str, ...]]) -> Iterat
             yield topic
 
 
-def _shown(
-    picture: Picture, alt: str | None, title: str, media_url: Callable[[Picture], str]
-) -> Shown | None:
+def _illustrated(
+    articles: Sequence[Article],
+    pictures: Mapping[str, Picture],
+    most: int,
+    media_url: Callable[[Picture], str],
+) -> Iterator[tuple[Article, Shown | None]]:
+    """Those of *articles* that an edition could show, the first *most* with their banners."""
+    for place, article in enumerate(articles[:_MOST]):
+        banner = pictures.get(article.key) if place < most else None
+        yield article, _shown(banner, article, media_url) if banner else None
+
+
+def _shown(picture: Picture, article: Article, media_url: Callable[[Picture], str]) -> Shown | None:
     """*picture* under an address that a mail can show, or nothing."""
     url = media_url(picture)
     src = url if url == f"cid:{picture.hash}" else neutral_url(web_address(url))
-    words = neutral(tidy(alt or picture.alt, 250)) or title
-    size = {"width": max(1, picture.width), "height": max(1, picture.height)}
-    return Shown(src=src, alt=words, **size) if src else None
+    alt = neutral(tidy(article.wishes.alt or picture.alt, 250)) or _title(article)
+    return (
+        Shown(src=src, width=max(1, picture.width), height=max(1, picture.height), alt=alt) if src else None
+    )
+
+
+def _body(html: str, article: Article, publication: Publication, newsletter: Newsletter) -> str:
+    site = publication.base_url
+    base = web_address(article.url) or site
+    return mail_body(html, base=base, limit=MAX_BYTES, link=lambda url: with_utm(url, newsletter.utm, site))
 
 
 def _plain_publication(publication: Publication) -> Publication:
@@ -364,12 +388,6 @@ def _plain_newsletter(newsletter: Newsletter) -> Newsletter:
 def _language(tag: str) -> str:
     """A language tag that may stand in an attribute and in a file name."""
     return tag if re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}", tag) else "en"
-
-
-def _preheader(stories: Sequence[Story]) -> str:
-    """What a mail program shows after the subject: the titles that the subject leaves out."""
-    titles = [story.title for story in stories[1:4]]
-    return clip(" · ".join(titles) or stories[0].summary, 140)
 
 
 def _attached(stories: Iterable[Story], pictures: Mapping[str, Picture], html: str) -> tuple[Picture, ...]:

@@ -25,6 +25,8 @@ from distributor.errors import TemplateError
 from distributor.rendering.filters import FILTERS
 from distributor.resources import templates
 
+_PLAIN = ("txt.j2", "subject.j2", "css.j2")  # endings of templates that are not escaped
+
 
 @cache
 def environment(overrides: Path | None, kind: str) -> Environment:
@@ -38,7 +40,8 @@ def environment(overrides: Path | None, kind: str) -> Environment:
     env = Environment(
         loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
         undefined=StrictUndefined,
-        autoescape=select_autoescape(["html.j2", "mjml.j2", "html"]),
+        # Partials count as markup, because what their macros return is inserted unescaped.
+        autoescape=select_autoescape((), _PLAIN, default=True),
         trim_blocks=True,
         lstrip_blocks=True,
     )

@@ -28,14 +28,21 @@ _GRAPHEME = regex.compile(r"\X")
 
 # Controls, lone surrogates and noncharacters stand in no XML; embeddings and overrides of direction
 # (Unicode Bidi, 2.1 and 2.2) would leak into the words after them.
-_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\ufdd0-\ufdef\ufeff\ufffe\uffff]")
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\ufdd0-\ufdef\ufeff\ufffe\uffff]"
+)
 
 
 def tidy(text: str | None, limit: int) -> str:
     """*text* as one line of at most about *limit* characters, without what cannot be shown or sent."""
     if not text:
         return ""
-    return clip(_UNFIT.sub(" ", text[: limit * 4]), limit)
+    return clip(printable(text[: limit * 4]), limit)
+
+
+def printable(text: str) -> str:
+    """*text* without what cannot be shown or sent; line breaks and tabs stay."""
+    return _UNFIT.sub(" ", text)
 
 
 def clip(text: str, limit: int) -> str:
