@@ -25,7 +25,7 @@ _LOOK = {
     "li": "margin:0 0 6px",
     "h2": "margin:28px 0 10px;font-size:22px;line-height:1.3",
     "h3": "margin:24px 0 8px;font-size:19px;line-height:1.3",
-    "h4": "margin:20px 0 8px;font-size:17px;line-height:1.4",
+    **dict.fromkeys(("h4", "h5", "h6"), "margin:20px 0 8px;font-size:17px;line-height:1.4"),
     "blockquote": "margin:0 0 16px;padding-left:16px;border-left:3px solid #9a9a96",
     "pre": "margin:0 0 16px;white-space:pre-wrap;font-size:15px",
     "img": "max-width:100%;height:auto",
@@ -34,11 +34,20 @@ _LOOK = {
     "th": "padding:4px 8px;border:1px solid #9a9a96",
 }
 
-_INLINE = {"a", "abbr", "b", "bdi", "br", "cite", "code", "em", "i", "mark", "q", "s", "small", "strong"}
+_INLINE = {"a", "abbr", "b", "bdi", "br", "cite", "code", "del", "em", "i", "ins", "kbd", "mark", "q", "s"}
 
-_BLOCKS = {"dd", "dl", "dt", "figcaption", "figure", "hr", "sub", "sup", "tbody", "thead", "tr", "u"}
+_OTHERS = {"dd", "dl", "dt", "figcaption", "figure", "hr", "small", "strong", "sub", "sup", "u"}
 
-_ATTRIBUTES = {"a": {"href"}, "img": {"src", "alt", "width"}, "td": {"colspan", "rowspan"}}
+_TABLES = {"tbody", "thead", "tr"}
+
+_ATTRIBUTES = {
+    "*": {"dir", "lang"},
+    "a": {"href"},
+    "img": {"src", "alt", "width"},
+    "ol": {"start"},
+    "td": {"colspan", "rowspan"},
+    "th": {"colspan", "rowspan"},
+}
 
 _SCHEMES = {"http", "https", "mailto", "tel"}
 
@@ -83,14 +92,17 @@ def _cleaned(html: str, base: str, link: Callable[[str], str]) -> str:
 
     cleaned = nh3.clean(
         re.sub(r"<(/?)h1\b", r"<\1h2", html, flags=re.IGNORECASE),  # a mail has one, and it is ours
-        tags=_INLINE | _BLOCKS | _LOOK.keys(),
+        tags=_INLINE | _OTHERS | _TABLES | _LOOK.keys(),
         attributes=_ATTRIBUTES,
         attribute_filter=attribute,
         set_tag_attribute_values=_CLEANED_STYLE,
         url_schemes=_SCHEMES,
         link_rel=None,
     )
-    return cleaned.strip()
+    return _UNSEEN.sub("", cleaned).strip()
+
+
+_UNSEEN = re.compile(r"<img(?![^>]* src=)[^>]*>")  # a picture whose address was refused
 
 
 def _absolute(url: str, base: str) -> str | None:
@@ -101,7 +113,7 @@ def _absolute(url: str, base: str) -> str | None:
         return None
 
 
-_BLOCK_END = re.compile(r"</(?:p|ul|ol|h[2-4]|blockquote|pre|table|figure|dl)>")
+_BLOCK_END = re.compile(r"</(?:p|ul|ol|h[2-6]|blockquote|pre|table|figure|dl)>")
 
 
 def _cut(html: str, limit: int) -> str:

@@ -87,6 +87,19 @@ def test_addresses_are_those_of_the_article() -> None:
     ]
 
 
+def test_a_picture_that_cannot_be_had_leaves_no_frame() -> None:
+    """A local or unknown address takes its picture with it; the words around it stay."""
+    assert "<img" not in body("<p>One<img src='file:///x.jpg' alt='x > y'> two<img alt='z'></p>")
+
+
+def test_an_article_keeps_its_direction() -> None:
+    """Passages in another script stay marked as such."""
+    html = body("<p dir='rtl' lang='he'>שלום</p><ol start=3><li>x</li></ol>")
+    assert 'dir="rtl"' in html
+    assert 'lang="he"' in html
+    assert 'start="3"' in html
+
+
 def test_links_are_tagged() -> None:
     """What is done to the digest's links is done to those of the article."""
     html = mail_body(

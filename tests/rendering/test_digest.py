@@ -18,6 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
 
+from distributor.articles.body import body_html, plain_text
+from distributor.articles.hugo import read_site
+from distributor.articles.scan import scan
 from distributor.config import Newsletter
 from distributor.errors import TemplateError
 from distributor.model import Article, Digest, Picture, Publication, Wishes
@@ -520,6 +523,25 @@ def test_a_newsletters_own_template(tmp_path: Path) -> None:
     assert mail.subject == "Story number 0"
     with pytest.raises(TemplateError, match=r"no template tide\.mjml\.j2"):
         made([article(0)], newsletter=newsletter)
+
+
+def test_a_real_sites_articles(corpus: Path) -> None:
+    """All of a real site in one edition, by source; and each by itself, with all of its body."""
+    site = read_site(corpus / "content")
+    pages = [found.page.article for found in scan(site, {}).read if found.page]
+    newsletter = MORNING.model_copy(update={"sections": "source"})
+    paper = replace(QUAY, base_url="https://newswriter.ai/news")
+    mail = made(pages, newsletter=newsletter, publication=paper)
+    assert room(mail) <= MAX_BYTES
+    assert {carried.role for carried in mail.articles} == {"lead", "item", "headline"}
+    titles = [text for level, text in Page(mail.html).headings if level == 2]
+    assert {"citybiz", "NewMediaWire"} <= set(titles)
+    assert "None" not in titles
+    for one in pages[::9]:
+        whole = made([one], publication=paper, body=body_html(site, one))
+        last = plain_text(body_html(site, one)).split()[-1]
+        assert last in whole.text
+        assert room(whole) <= MAX_BYTES
 
 
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
