@@ -8,12 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TextIO
+from zoneinfo import ZoneInfo
 
 import anyio
 import httpx
 from sqlalchemy import Connection
 
+from distributor import controls
 from distributor.articles import feed, registry
 from distributor.articles.hugo import HugoSite, read_site
 from distributor.articles.page import Page
@@ -22,19 +26,24 @@ from distributor.articles.scan import NEVER, ScannedFile, Stamp, scan
 from distributor.articles.shelf import FEED, Shelf
 from distributor.config import Config
 from distributor.delivery.worker import Delivered, EmailRoute, SocialRoute, Worker
-from distributor.editions import Editions
-from distributor.errors import ContentError, NotFound, Problem
-from distributor.model import Article, ArticleState, Campaign, Email, Publication
+from distributor.editions import Choice, Draft, Editions, Order
+from distributor.errors import ContentError, DistributorError, NotFound, Problem
+from distributor.explain import Reason, explain
+from distributor.model import Article, ArticleState, Campaign, Digest, Email, Post, Publication
 from distributor.posts import Posts
 from distributor.providers.email import outbox as email_outbox
 from distributor.providers.email.mime import Sender
 from distributor.providers.social import outbox as social_outbox
 from distributor.rendering import fetch
+from distributor.rendering.digest import digest
 from distributor.rendering.environment import environment
-from distributor.rendering.pictures import Pictures
+from distributor.rendering.faults import faults
+from distributor.rendering.pictures import MemoryIndex, Pictures
+from distributor.rendering.preview import PreviewDigest, PreviewPost, write_preview
 from distributor.store import articles as article_store
 from distributor.store import campaigns, ledger
-from distributor.store.database import Database
+from distributor.store.database import VERSION, Database
+from distributor.store.ledger import Balance, BatchRow, Cohort
 from distributor.store.media import MediaIndex
 from subscribers import store as audience
 from subscribers import transfer
@@ -88,6 +97,15 @@ class Expected:
     cadences: tuple[str, ...]
     readers: int
     articles: int | None  # that are waiting now; None for all but the next slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostAhead:
+    """A post that is to come."""
+
+    channel: str
+    at: datetime | None  # aware, UTC; None: the next round plans it
+    title: str
 
 
 class App:
@@ -361,6 +379,74 @@ class App:
         draft = self.editions.draft(db, replace(order, cadences=cadences), self.clock())
         return len({key for choice in draft.chosen() for key in choice})
 
+    def posts_ahead(self) -> list[PostAhead]:
+        """The posts that are queued, and those that the next round will plan (their `at` is None)."""
+        now = self.clock()
+        with self.database.read() as db:
+            ahead = [
+                PostAhead(channel=name, at=due_at, title=title)
+                for name, due_at, title in ledger.posts_queued(db)
+            ]
+            for name, row in campaigns.channels(db).items():
+                if row.kind == "post" and name in self.config.channels:
+                    entries = self.shelf.public(db, beyond=row.start, now=now)
+                    wanted = self.posts.wanted(name, entries)
+                    ahead += (PostAhead(channel=name, at=None, title=a.title) for _, a in wanted)
+        return ahead
+
+    def explain(self, article: str, address: str) -> list[Reason]:
+        """Why a reader has, will have or will not have an article, newsletter by newsletter."""
+        found = self.article(article)
+        with self.database.read() as db:
+            ids = self.shelf.ids(db, [found.key])
+            person = audience.find(db, address)
+            return explain(db, self.config, ids.get(found.key), found, person)
+
+    def article(self, name: str) -> Article:
+        """The article that a person names by key, address, path or words of its title.
+
+        Raises:
+            NotFound: none is named so, or several are.
+        """
+        listed, _ = self.articles()
+        for article in listed:
+            if name.rstrip("/") in (article.key, article.path, article.url.rstrip("/")):
+                return article
+        with self.database.read() as db:
+            key = self.shelf.key_of(db, name)
+        return next(article for article in listed if article.key == key)
+
+    def campaign(self, campaign_id: int) -> Campaign:
+        with self.database.read() as db:
+            return controls.the_campaign(db, campaign_id)
+
+    def campaigns(self, *, channel: str | None = None, limit: int = 50) -> list[Campaign]:
+        """The newest first."""
+        with self.database.read() as db:
+            return campaigns.campaigns(db, channel_name=channel, limit=limit)
+
+    def balance(self, campaign_id: int) -> Balance:
+        """Where a campaign's candidates are; its gap is 0."""
+        with self.database.read() as db:
+            controls.the_campaign(db, campaign_id)
+            return ledger.balance(db, campaign_id)
+
+    def open_batches(self, campaign_id: int) -> list[BatchRow]:
+        with self.database.read() as db:
+            return ledger.batches_open(db, campaign_id)
+
+    def database_status(self) -> dict[str, int | str]:
+        """The version, and how many rows of each kind; `accounting_gap` is 0 unless the ledger is wrong."""
+        with self.database.read() as db:
+            gaps = sum(abs(ledger.balance(db, c.id).gap) for c in campaigns.campaigns(db, limit=1000))
+            counts = ledger.row_counts(db)
+        return {"version": VERSION, **counts, "accounting_gap": gaps}
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The publisher's own time zone."""
+        return ZoneInfo(self.publication.timezone)
+
     # --- plan and send ---
 
     def plan(self) -> list[Campaign]:
@@ -368,6 +454,63 @@ class App:
         now = self.clock()
         made = [self.editions.make(order, now) for order in self.editions.due(now)]
         return [campaign for campaign in made if campaign is not None] + self.posts.plan(now)
+
+    def order(self, newsletter: str, articles: Sequence[str] = (), *, to: str | None = None) -> Order:
+        """An edition by hand: of what is new to each reader, or of these articles by themselves.
+
+        Raises:
+            NotFound: there is no such newsletter, article or subscriber.
+        """
+        now = self.clock()
+        self.editions.newsletter(newsletter)
+        person = self.subscriber(to).id if to else None
+        if not articles:
+            return self.editions.by_hand(newsletter, now, subscriber=person)
+        with self.database.read() as db:
+            keys = [self.shelf.key_of(db, name) for name in articles]
+            chosen = self.shelf.named(db, keys, now=now)
+        return self.editions.single(newsletter, chosen, now, subscriber=person)
+
+    def draft(self, order: Order) -> Draft:
+        """Who would get what, if an order were made now."""
+        with self.database.read() as db:
+            return self.editions.draft(db, order, self.clock())
+
+    def make(self, order: Order) -> Campaign | None:
+        """Render and freeze an edition; None when it was made before."""
+        return self.editions.make(order, self.clock())
+
+    def post(self, key: str, channels: Sequence[str]) -> list[Campaign]:
+        """Freeze a post of an article on each channel that has not had it."""
+        now = self.clock()
+        with self.database.read() as db:
+            [(id_, article)] = self.shelf.named(db, [key], now=now)
+        made = [self.posts.make(name, id_, article, now) for name in channels]
+        return [campaign for campaign in made if campaign is not None]
+
+    def approve(self, campaign_id: int) -> None:
+        with self.database.write() as db:
+            controls.approve(db, campaign_id)
+
+    def pause(self, campaign_id: int) -> None:
+        with self.database.write() as db:
+            controls.pause(db, campaign_id)
+
+    def resume(self, campaign_id: int) -> None:
+        with self.database.write() as db:
+            controls.resume(db, campaign_id)
+
+    def cancel(self, campaign_id: int, *, reason: str) -> int:
+        with self.database.write() as db:
+            return controls.cancel(db, campaign_id, reason=reason)
+
+    def retry(self, campaign_id: int) -> int:
+        with self.database.write() as db:
+            return controls.retry(db, campaign_id, now=self.clock())
+
+    def settle(self, campaign_id: int, as_: str) -> int:
+        with self.database.write() as db:
+            return controls.settle(db, campaign_id, as_, now=self.clock())
 
     def deliver(
         self, only: Sequence[int] = (), *, progress: Callable[[int], None] = lambda recipients: None
@@ -420,11 +563,168 @@ class App:
         with self.database.read() as db:
             return ledger.installation(db).hex[:8]
 
-    def run_once(self, *, since: datetime | None = None) -> Ran:
+    def run_once(
+        self,
+        *,
+        since: datetime | None = None,
+        progress: Callable[[int], None] = lambda recipients: None,
+    ) -> Ran:
         """One round: scan, plan, deliver."""
         scanned = self.scan(since=since)
         planned = self.plan()
-        return Ran(scanned=scanned, planned=planned, delivered=self.deliver())
+        return Ran(scanned=scanned, planned=planned, delivered=self.deliver(progress=progress))
+
+    # --- look before sending ---
+
+    def preview(self, name: str, articles: Sequence[str], folder: Path) -> Path:
+        """Show a newsletter's next edition, or a channel's posts, as files; the page to open.
+
+        Raises:
+            NotFound: there is no newsletter or channel of that name, or nothing to show.
+        """
+        if name in self.config.newsletters:
+            return self._write_preview(folder, name, self._preview_digests(name, articles), [])
+        self.posts.channel(name)
+        with self.database.read() as db:
+            keys = [self.shelf.key_of(db, article) for article in articles] or self._newest(db)
+            entries = self.shelf.named(db, keys, now=self.clock())
+        posts = [self.posts.render(name, article, self.clock()) for _, article in entries]
+        return self._write_preview(folder, name, [], [self._shown(name, post) for post in posts])
+
+    def _newest(self, db: Connection) -> list[str]:
+        found = article_store.public_beyond(db, max(article_store.last_sequence(db) - 12, 0))
+        if not found:
+            raise NotFound("no article is public, so there is nothing to show")
+        return [row.key for row in reversed(found[-6:])]
+
+    def _preview_digests(self, name: str, articles: Sequence[str]) -> list[PreviewDigest]:
+        """The editions its readers would get now; for a newsletter without news, one of what is newest."""
+        newsletter = self.config.newsletters[name]
+        order = self.order(name, articles)
+        draft = self.draft(order)
+        if not draft.chosen():
+            with self.database.read() as db:
+                keys = [self.shelf.key_of(db, article) for article in articles] or self._newest(db)
+                order = self.editions.single(name, self.shelf.named(db, keys, now=self.clock()), self.clock())
+                draft = self.editions.draft_of(db, order, keys, self.clock())
+        readers: dict[Choice, list[Cohort]] = {}
+        for cohort in draft.cohorts:
+            if not isinstance(choice := draft.choices[cohort.key], str):
+                readers.setdefault(choice, []).append(cohort)
+        return [
+            PreviewDigest(
+                newsletter=newsletter.title,
+                cohort=_who(cohorts),
+                digest=self.editions.render(order, draft, choice),
+                readers=sum(cohort.size for cohort in cohorts),
+                pictures=self.editions.banners(draft, choice),
+            )
+            for choice, cohorts in readers.items()
+        ]
+
+    def preview_campaigns(self, ids: Sequence[int], folder: Path, *, title: str) -> Path:
+        """Show what was frozen for these campaigns."""
+        digests, posts = [], []
+        with self.database.read() as db:
+            for id_ in ids:
+                campaign = controls.the_campaign(db, id_)
+                for hash_, readers in campaigns.renditions_of(db, id_).items():
+                    content = campaigns.rendition_of(db, hash_)
+                    if isinstance(content, Post):
+                        posts.append(self._shown(campaign.channel, content))
+                    elif content is not None:
+                        digests.append(self._frozen(campaign, content, readers))
+        return self._write_preview(folder, title, digests, posts)
+
+    def _frozen(self, campaign: Campaign, content: Digest, readers: int) -> PreviewDigest:
+        newsletter = self.config.newsletters[campaign.channel]
+        when = campaign.due_at.astimezone(self.zone)
+        return PreviewDigest(
+            newsletter=newsletter.title, cohort=f"{when:%A %d %B %Y, %H:%M}", digest=content, readers=readers
+        )
+
+    def _shown(self, name: str, content: Post) -> PreviewPost:
+        return PreviewPost(channel=name, account=self.publication.title, post=content)
+
+    def _write_preview(
+        self, folder: Path, title: str, digests: Sequence[PreviewDigest], posts: Sequence[PreviewPost]
+    ) -> Path:
+        return write_preview(
+            folder, title=title, digests=digests, posts=posts, media=self.config.pictures.path
+        )
+
+    def check(self) -> list[Problem]:
+        """Whatever would keep this set-up from working: content, templates, database."""
+        return [
+            problem
+            for part in (self._check_content, self._check_templates, self._check_database)
+            for problem in part()
+        ]
+
+    def _check_content(self) -> list[Problem]:
+        try:
+            if self.site is not None:
+                return list(self.site.problems) + list(scan(self.site, {}, now=self.clock()).problems)
+        except DistributorError as error:
+            return [Problem(path=str(self.config.site.content), reason=str(error))]
+        return []
+
+    def _check_templates(self) -> list[Problem]:
+        """Compile them all, and render an invented article with those in use."""
+        kinds = ("email", "social")
+        found = [fault for kind in kinds for fault in faults(environment(self.config.templates, kind))]
+        if found:
+            return found
+        sample = Article(
+            key="sample",
+            url=f"{self.publication.base_url}/sample/",
+            title="A headline",
+            summary="What it says.",
+            published_at=self.clock(),
+            path="sample.md",
+        )
+        with TemporaryDirectory() as folder:
+            return [
+                Problem(path=str(self.config.templates), reason=str(error))
+                for error in self._rendering_errors(sample, Path(folder))
+            ]
+
+    def _rendering_errors(self, sample: Article, folder: Path) -> Iterator[DistributorError]:
+        limits = self.config.pictures.model_copy(update={"path": folder})
+        drawn = Pictures(folder, MemoryIndex(), fetch.client(limits), limits, self.publication)
+        for newsletter in self.config.newsletters.values():
+            try:
+                digest(
+                    self.publication,
+                    newsletter,
+                    [sample],
+                    {sample.key: drawn.banner(sample)},
+                    edition_at=self.clock(),
+                    media_url=lambda picture: picture.name,
+                    environment=environment(self.config.templates, "email"),
+                )
+            except DistributorError as error:
+                yield error
+        for name in self.config.channels:
+            posts = Posts(
+                self.config,
+                self.database,
+                self.shelf,
+                publication=self.publication,
+                pictures=drawn,
+                environment=environment(self.config.templates, "social"),
+            )
+            try:
+                posts.render(name, sample, self.clock())
+            except DistributorError as error:
+                yield error
+
+    def _check_database(self) -> list[Problem]:
+        try:
+            self.database.upgrade()
+        except DistributorError as error:
+            return [Problem(path=str(self.config.path), reason=str(error))]
+        return []
 
     # --- the audience ---
 
@@ -467,9 +767,20 @@ class App:
             raise NotFound(f"nobody subscribes as {address}")
         return found
 
+    def reader_counts(self) -> dict[str, dict[str, int]]:
+        """Newsletter -> cadence -> confirmed readers."""
+        with self.database.read() as db:
+            return audience.counts(db)
+
     def everybody(self, *, newsletter: str | None = None) -> Iterator[Subscriber]:
         with self.database.read() as db:
             yield from audience.everybody(db, name=newsletter)
+
+
+def _who(cohorts: Sequence[Cohort]) -> str:
+    """The readers of one digest, by topics."""
+    topics = [cohort.topics.replace(",", ", ") or "everything" for cohort in cohorts]
+    return " · ".join(dict.fromkeys(topics))
 
 
 def _once(db: Connection, name: str, make: Callable[[], str]) -> str:

@@ -208,7 +208,7 @@ class Editions:
 
     def draft(self, db: Connection, order: Order, now: datetime) -> Draft:
         """Who would get what."""
-        newsletter = self._newsletter(order.name)
+        newsletter = self.newsletter(order.name)
         row = campaigns.channels(db)[order.name]
         audience = self._audience(db, order, row.start)
         counted = ledger.cohorts(db, audience)
@@ -227,6 +227,19 @@ class Editions:
             articles={article.key: article for _, article in told},
             ids={article.key: id_ for id_, article in told},
             through=through,
+        )
+
+    def draft_of(self, db: Connection, order: Order, keys: Sequence[str], now: datetime) -> Draft:
+        """A draft for nobody in particular: these articles, as somebody without any would get them."""
+        told = self._shelf.named(db, keys, now=now)
+        cohort = Cohort(topics="", position=0, received="")
+        return Draft(
+            audience=Audience(newsletter=order.name, cadences=order.cadences, start=0),
+            cohorts=(cohort,),
+            choices={cohort.key: tuple(keys)},
+            articles={article.key: article for _, article in told},
+            ids={article.key: id_ for id_, article in told},
+            through=0,
         )
 
     def _audience(self, db: Connection, order: Order, start: int) -> Audience:
@@ -283,9 +296,9 @@ class Editions:
 
     def render(self, order: Order, draft: Draft, choice: Choice) -> Digest:
         """The digest of these articles."""
-        newsletter = self._newsletter(order.name)
+        newsletter = self.newsletter(order.name)
         articles = [draft.articles[key] for key in choice]
-        banners = dict(zip(choice, self._pictures.prepare_all(articles), strict=True))
+        banners = dict(zip(choice, self.banners(draft, choice), strict=True))
         body = None
         if order.only and len(articles) == 1:
             with self._database.read() as db:
@@ -300,6 +313,10 @@ class Editions:
             environment=self._environment,
             body=body,
         )
+
+    def banners(self, draft: Draft, choice: Choice) -> tuple[Picture, ...]:
+        """The banners of these articles, in their order."""
+        return tuple(self._pictures.prepare_all(draft.articles[key] for key in choice))
 
     def media_url(self, newsletter: Newsletter) -> Callable[[Picture], str]:
         """What a mail calls a picture: an address of ours, its own, or a part of the mail itself."""
@@ -346,7 +363,7 @@ class Editions:
         return campaign
 
     def _campaign(self, order: Order, draft: Draft, has_recipients: bool, now: datetime) -> Campaign:
-        newsletter = self._newsletter(order.name)
+        newsletter = self.newsletter(order.name)
         state = CampaignState.SCHEDULED
         if newsletter.approval == "required":
             state = CampaignState.AWAITING_APPROVAL
@@ -372,7 +389,7 @@ class Editions:
                 row = campaigns.channels(db)[order.name]
                 campaigns.handled(db, order.name, at=max(order.handled_at, row.handled_at))
 
-    def _newsletter(self, name: str) -> Newsletter:
+    def newsletter(self, name: str) -> Newsletter:
         try:
             return self._config.newsletters[name]
         except KeyError:

@@ -15,7 +15,7 @@ from distributor.errors import NotFound, Refused
 from distributor.model import Article, Campaign, CampaignState, Picture, Post, Publication
 from distributor.planning import pacing, selection
 from distributor.rendering import limits
-from distributor.rendering.card import LANDSCAPE
+from distributor.rendering.card import LANDSCAPE, PORTRAIT
 from distributor.rendering.fitting import Shape
 from distributor.rendering.pictures import Pictures
 from distributor.rendering.post import post
@@ -61,10 +61,13 @@ class Posts:
         return made
 
     def make_all(self, name: str, entries: Sequence[Entry], now: datetime) -> list[Campaign]:
-        channel = self.channel(name)
-        wanted = [entry for entry in entries if selection.is_for_channels(entry[1], channel.topics)]
-        made = (self.make(name, id_, article, now) for id_, article in wanted)
+        made = (self.make(name, id_, article, now) for id_, article in self.wanted(name, entries))
         return [campaign for campaign in made if campaign is not None]
+
+    def wanted(self, name: str, entries: Sequence[Entry]) -> list[Entry]:
+        """Those that the channel announces."""
+        topics = self.channel(name).topics
+        return [entry for entry in entries if selection.is_for_channels(entry[1], topics)]
 
     def make(self, name: str, article_id: int, article: Article, now: datetime) -> Campaign | None:
         """Render and freeze one post; None when it was planned before."""
@@ -164,11 +167,8 @@ class Posts:
 
 
 def _card_size(allowed: limits.PictureLimits) -> tuple[int, int]:
-    """Upright where the network shows upright pictures and takes none as wide as a link's preview."""
-    return LANDSCAPE if (allowed.max_ratio or 2) >= LANDSCAPE[0] / LANDSCAPE[1] else UPRIGHT
-
-
-UPRIGHT = (1080, 1350)
+    """As wide as a link's preview, or upright where the network takes nothing so wide."""
+    return LANDSCAPE if (allowed.max_ratio or 2) >= LANDSCAPE[0] / LANDSCAPE[1] else PORTRAIT
 
 
 def _shape(allowed: limits.PictureLimits) -> Shape:

@@ -40,7 +40,8 @@ from distributor.errors import DatabaseError
 from distributor.model import Answer, Batch, CampaignState, DeliveryState
 from distributor.store.schema import article as article_table
 from distributor.store.schema import batch, campaign, delivery, fact, rendition_article
-from subscribers.schema import list_, position, subscription
+from distributor.store.schema import rendition as rendition_table
+from subscribers.schema import list_, position, subscriber, subscription
 
 REACHED = (
     "queued",
@@ -855,3 +856,22 @@ def times_due(db: Connection, channel_name: str, *, after: datetime) -> list[dat
         .order_by(batch.c.due_at)
     )
     return list(db.scalars(query))
+
+
+def posts_queued(db: Connection) -> list[tuple[str, datetime, str]]:
+    """Channel, due time and article's title of every post that is queued, the next first."""
+    query = (
+        select(campaign.c.channel, batch.c.due_at, article_table.c.title)
+        .join(batch, batch.c.campaign == campaign.c.id)
+        .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+        .join(article_table, article_table.c.id == rendition_article.c.article)
+        .where(campaign.c.kind == "post", _is(DeliveryState.QUEUED))
+        .order_by(batch.c.due_at, campaign.c.id)
+    )
+    return [(row[0], row[1], row[2]) for row in db.execute(query)]
+
+
+def row_counts(db: Connection) -> dict[str, int]:
+    """How many rows the larger tables have."""
+    counted = (article_table, campaign, rendition_table, batch, delivery, subscriber, subscription)
+    return {each.name: db.scalar(select(func.count()).select_from(each)) or 0 for each in counted}

@@ -1,0 +1,78 @@
+"""`distributor articles`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distributor.cli import console
+from distributor.cli.console import JsonOption, several
+
+
+def articles(
+    new: Annotated[bool, typer.Option("--new", help="Only what no edition or post has carried yet.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            help="Count what was published from then on as new, on channels that announced nothing yet."
+        ),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """List the site's articles as they stand now: public, scheduled, draft, expired or held.
+
+    The first look at an existing site takes all that is public as known, so that nothing old is announced;
+    --since makes exceptions.
+
+    Examples:
+      distributor articles --new
+      distributor articles --since 2026-11-20
+      distributor articles --json | jq '.articles[] | select(.state == "held")'
+    """
+    with console.app() as app:
+        scanned = app.scan(since=console.a_moment(since))
+        found, problems = app.articles(new=new)
+        problems = [*problems, *(p for p in scanned.problems if p not in problems)]
+        if json:
+            console.document({"articles": [_shown(article) for article in found], "problems": problems})
+            return
+        zone = app.zone
+        rows = [
+            (
+                article.sequence or "",
+                console.moment(article.published_at, zone),
+                article.state,
+                article.source or "",
+                article.title,
+                article.key if not article.reason else f"{article.key} ({article.reason})",
+            )
+            for article in found
+        ]
+        console.table(("No.", "Published", "State", "Source", "Title", "Key"), rows, right=("No.",))
+        console.say(
+            f"{several(len(found), 'article')}, {several(scanned.files, 'file')}, {scanned.read} read anew."
+        )
+        if scanned.registered.is_first and since is None and found:
+            console.say(
+                "This was the first look: what is public now counts as known. --since DATE says otherwise."
+            )
+        for name in scanned.kept:
+            console.complain(f"{name} has announced articles already, so --since leaves it alone")
+        console.complain_of(problems)
+
+
+def _shown(article: object) -> dict[str, object]:
+    names = (
+        "key",
+        "url",
+        "title",
+        "summary",
+        "published_at",
+        "source",
+        "path",
+        "sequence",
+        "state",
+        "reason",
+    )
+    return {name: getattr(article, name) for name in (*names, "banner", "qr")}

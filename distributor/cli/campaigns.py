@@ -1,0 +1,192 @@
+"""`distributor campaigns`: what was planned, how far it is, and the controls."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from distributor.cli import console
+from distributor.cli.console import JsonOption, YesOption, several
+
+if TYPE_CHECKING:
+    from distributor.app import App
+
+app = typer.Typer(
+    help="Editions and posts: list, look, approve, pause, resume, cancel, retry, settle.",
+    no_args_is_help=True,
+)
+CampaignId = Annotated[int, typer.Argument(help="Its number, from `campaigns list`.")]
+
+
+@app.command("list")
+def list_(
+    channel: Annotated[str | None, typer.Option(help="Only of this newsletter or channel.")] = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 30,
+    json: JsonOption = False,
+) -> None:
+    """List campaigns, the newest first.
+
+    Example:
+      distributor campaigns list --channel morning
+    """
+    with console.app() as program:
+        found = program.campaigns(channel=channel, limit=limit)
+        if json:
+            console.document({"campaigns": [_shown(program, campaign.id) for campaign in found]})
+            return
+        zone = program.zone
+        console.table(
+            ("Campaign", "Channel", "Slot", "State", "Due", "Candidates", "Why"),
+            [
+                (
+                    c.id,
+                    c.channel,
+                    c.slot,
+                    c.state,
+                    console.moment(c.due_at, zone),
+                    c.candidates,
+                    c.reason or "",
+                )
+                for c in found
+            ],
+            right=("Campaign", "Candidates"),
+        )
+
+
+@app.command()
+def show(campaign: CampaignId, json: JsonOption = False) -> None:
+    """Show one campaign: its counts, and whatever is not accepted, with the reason.
+
+    Example:
+      distributor campaigns show 12 --json
+    """
+    with console.app() as program:
+        if json:
+            console.document(_shown(program, campaign))
+            return
+        found = program.campaign(campaign)
+        zone = program.zone
+        console.say(
+            f"{found.channel}, {found.slot}: {found.state}" + (f" ({found.reason})" if found.reason else "")
+        )
+        console.say(
+            f"planned {console.moment(found.created_at, zone)}, due {console.moment(found.due_at, zone)}"
+        )
+        for reason, count in found.excluded.items():
+            console.say(f"  {several(count, 'reader')} left out: {reason}")
+        console.report(program, [campaign])
+
+
+def _shown(program: App, campaign: int) -> dict[str, object]:
+    found, balance = program.campaign(campaign), program.balance(campaign)
+    return {
+        "id": found.id,
+        "channel": found.channel,
+        "slot": found.slot,
+        "state": found.state,
+        "reason": found.reason,
+        "due_at": found.due_at,
+        "candidates": found.candidates,
+        "excluded": found.excluded,
+        "counts": {
+            "planned": balance.planned,
+            "queued": balance.queued,
+            "sending": balance.sending,
+            "accepted": balance.accepted,
+            "refused": balance.refused,
+            "skipped": balance.skipped,
+            "unclear": balance.unclear,
+        },
+    }
+
+
+@app.command()
+def approve(campaign: CampaignId, yes: YesOption = False) -> None:
+    """Let a campaign that awaits approval be sent, as it was frozen.
+
+    Example:
+      distributor campaigns approve 12
+    """
+    with console.app() as program:
+        found = program.campaign(campaign)
+        readers = several(program.balance(campaign).queued, "reader")
+        console.confirm(f"Send campaign {found.id} of {found.channel} to {readers}?", yes=yes)
+        program.approve(campaign)
+        console.say(f"Campaign {campaign} is scheduled; the next run sends it.")
+
+
+@app.command()
+def pause(campaign: CampaignId) -> None:
+    """Stop a campaign after the calls that are under way.
+
+    Example:
+      distributor campaigns pause 12
+    """
+    with console.app() as program:
+        program.pause(campaign)
+        console.say(f"Campaign {campaign} is paused. To go on: distributor campaigns resume {campaign}")
+
+
+@app.command()
+def resume(campaign: CampaignId) -> None:
+    """Go on with a paused campaign, exactly where it stopped.
+
+    Example:
+      distributor campaigns resume 12
+    """
+    with console.app() as program:
+        program.resume(campaign)
+        console.say(f"Campaign {campaign} goes on with the next run.")
+
+
+@app.command()
+def cancel(
+    campaign: CampaignId,
+    reason: Annotated[str, typer.Option(help="Why, for those who ask later.")] = "cancelled by hand",
+    yes: YesOption = False,
+) -> None:
+    """Stop a campaign for good; its articles go into the next edition of those who did not get it.
+
+    Example:
+      distributor campaigns cancel 12 --reason "wrong picture"
+    """
+    with console.app() as program:
+        console.confirm(f"Cancel what is left of campaign {campaign}?", yes=yes)
+        count = program.cancel(campaign, reason=reason)
+        console.say(f"Campaign {campaign} is cancelled; {several(count, 'recipient')} will not get it.")
+
+
+@app.command()
+def retry(campaign: CampaignId, yes: YesOption = False) -> None:
+    """Queue those who were refused again, and nobody else.
+
+    Example:
+      distributor campaigns retry 12
+    """
+    with console.app() as program:
+        console.confirm(f"Try those who were refused in campaign {campaign} again?", yes=yes)
+        console.say(f"{several(program.retry(campaign), 'recipient')} queued again.")
+
+
+@app.command()
+def settle(
+    campaign: CampaignId,
+    as_: Annotated[str, typer.Option("--as", help="accepted, refused, or again (send it again).")],
+    yes: YesOption = False,
+) -> None:
+    """Say what became of messages that are unclear, after looking at the provider's log.
+
+    Examples:
+      distributor campaigns settle 12 --as accepted
+      distributor campaigns settle 12 --as again
+    """
+    with console.app() as program:
+        count = program.balance(campaign).unclear
+        if not count:
+            console.say(f"Nothing in campaign {campaign} is unclear.")
+            return
+        twice = " Readers whom it had reached get it twice." if as_ == "again" else ""
+        console.confirm(f"Settle {several(count, 'message')} as {as_}?{twice}", yes=yes)
+        program.settle(campaign, as_)
+        console.say(f"{several(count, 'message')} settled as {as_}.")

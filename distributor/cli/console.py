@@ -1,0 +1,209 @@
+"""How the command line speaks: tables for people, one JSON document for programs, problems on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, is_dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+from zoneinfo import ZoneInfo
+
+import typer
+
+if TYPE_CHECKING:
+    from distributor.app import App
+    from distributor.config import Config
+    from distributor.errors import Problem
+
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
+CONFIG = Path("distributor.toml")
+
+
+class State:
+    """What the options before the command said."""
+
+    config = CONFIG
+
+
+def config() -> Config:
+    """The configuration that this run is about."""
+    from distributor import config as configuration
+
+    return configuration.load(State.config)
+
+
+@contextmanager
+def app() -> Iterator[App]:
+    """The program on this run's configuration, its database brought up to date."""
+    from distributor.app import App
+
+    opened = App(config())
+    try:
+        opened.open()
+        yield opened
+    finally:
+        opened.close()
+
+
+def say(text: str = "", *, style: str | None = None) -> None:
+    """A line for a person."""
+    from rich.console import Console
+
+    Console(soft_wrap=True, highlight=False).print(text, markup=False, style=style)
+
+
+def complain(text: str) -> None:
+    """A line on standard error."""
+    from rich.console import Console
+
+    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+
+
+def complain_of(problems: Iterable[Problem]) -> None:
+    for problem in problems:
+        complain(str(problem))
+
+
+def document(value: Any) -> None:
+    """One JSON document, times in RFC 3339."""
+    import orjson
+
+    options = orjson.OPT_INDENT_2 | orjson.OPT_UTC_Z | orjson.OPT_NON_STR_KEYS
+    text = orjson.dumps(_plain(value), option=options, default=str).decode()
+    sys.stdout.write(text + "\n")
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, dict):
+        return {key: _plain(member) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(member) for member in value]
+    return value
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
+    """A table as wide as the terminal, or as its content where there is none."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for heading in headings:
+        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+    for row in rows:
+        made.add_row(*(Text(str(cell)) for cell in row))
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=200)
+    console.print(made)
+
+
+def moment(value: datetime | None, zone: ZoneInfo) -> str:
+    """A time as the publisher's clock shows it."""
+    return value.astimezone(zone).strftime("%Y-%m-%d %H:%M") if value else ""
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask before anything is written to the world; no answer is a no."""
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        complain(f"{question} Nothing was done: there is nobody to ask here, so say --yes.")
+        raise typer.Exit(2)
+    if not typer.confirm(question):
+        complain("Nothing was done.")
+        raise typer.Exit(1)
+
+
+@contextmanager
+def progress(title: str, total: int | None) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, plain lines elsewhere; call what it gives with how much more is done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _Lines(title, total).advance
+        return
+    columns = (TextColumn(title), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(title, total=total)
+        yield lambda more: bar.advance(task, more)
+
+
+class _Lines:
+    """Progress as log lines, one for each power of ten and each ten-thousand."""
+
+    def __init__(self, title: str, total: int | None) -> None:
+        self._title = title
+        self._total = f" of {total}" if total else ""
+        self._done = 0
+
+    def advance(self, more: int) -> None:
+        before, self._done = self._done, self._done + more
+        if self._done // 10_000 > before // 10_000:
+            complain(f"{self._title}: {self._done}{self._total}")
+
+
+def a_moment(text: str | None) -> datetime | None:
+    """A date or time from the command line; without an offset it is UTC.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    from datetime import UTC
+
+    if text is None:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is no date; write 2026-11-20 or 2026-11-20T08:00") from None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def several(count: int, one: str, many: str | None = None) -> str:
+    """A number and its noun."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def report(app: App, campaigns: Sequence[int]) -> None:
+    """What became of campaigns; ends with code 1 when some of it failed or is unclear."""
+    balances = {campaign: app.balance(campaign) for campaign in campaigns}
+    table(
+        ("Campaign", "Channel", "State", "Accepted", "Queued", "Refused", "Skipped", "Unclear", "Excluded"),
+        [
+            (
+                id_,
+                found.channel,
+                found.state,
+                balance.accepted,
+                balance.queued + balance.sending,
+                balance.refused,
+                balance.skipped,
+                balance.unclear,
+                balance.excluded,
+            )
+            for id_, balance in balances.items()
+            if (found := app.campaign(id_))
+        ],
+        right=("Campaign", "Accepted", "Queued", "Refused", "Skipped", "Unclear", "Excluded"),
+    )
+    failed = False
+    for id_, balance in balances.items():
+        for batch in app.open_batches(id_):
+            complain(
+                f"campaign {id_}, {several(batch.size, 'recipient')}: "
+                f"{batch.state}: {batch.reason or 'waiting'}"
+            )
+        failed = failed or bool(balance.refused or balance.unclear)
+    if failed:
+        raise typer.Exit(1)

@@ -1,0 +1,46 @@
+"""`distributor db`."""
+
+from __future__ import annotations
+
+import typer
+
+from distributor.cli import console
+from distributor.cli.console import JsonOption
+
+app = typer.Typer(help="The database: upgrade, status.", no_args_is_help=True)
+
+
+@app.command()
+def upgrade() -> None:
+    """Bring the tables up to this program's version; every command does so by itself.
+
+    Example:
+      distributor db upgrade
+    """
+    from distributor.store.database import VERSION, Database
+
+    database = Database(console.config().database.url)
+    done = database.upgrade()
+    database.close()
+    console.say(f"The database is {'now' if done else 'already'} at version {VERSION}.")
+
+
+@app.command()
+def status(json: JsonOption = False) -> None:
+    """Say which version the database is at, and how much is in it.
+
+    Example:
+      distributor db status --json
+    """
+    with console.app() as program:
+        found = program.database_status()
+        if json:
+            console.document(found)
+            return
+        for name, value in found.items():
+            console.say(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
+        if found["accounting_gap"]:
+            console.complain(
+                "candidates and deliveries do not add up: please report this, with `campaigns list`"
+            )
+            raise typer.Exit(1)

@@ -1,0 +1,52 @@
+"""`distributor plan`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distributor.cli import console
+from distributor.cli.console import JsonOption
+
+
+def plan(
+    days: Annotated[int, typer.Option(min=1, max=366, help="How far to look ahead.")] = 7,
+    json: JsonOption = False,
+) -> None:
+    """Say who gets what, when. Nothing is planned or sent by asking.
+
+    Examples:
+      distributor plan
+      distributor plan --days 30 --json > plan.json
+    """
+    with console.app() as app:
+        app.scan()
+        editions = app.forecast(days=days)
+        posts = app.posts_ahead()
+        if json:
+            console.document({"editions": editions, "posts": posts})
+            return
+        zone = app.zone
+        console.table(
+            ("When", "Newsletter", "Cadences", "Readers", "Articles waiting"),
+            [
+                (
+                    console.moment(entry.at, zone),
+                    entry.newsletter,
+                    ", ".join(entry.cadences),
+                    entry.readers,
+                    "" if entry.articles is None else entry.articles,
+                )
+                for entry in editions
+            ],
+            right=("Readers", "Articles waiting"),
+        )
+        console.table(
+            ("When", "Channel", "Article"),
+            [
+                (console.moment(post.at, zone) if post.at else "next run", post.channel, post.title)
+                for post in posts
+            ],
+        )
+        console.say(f"Times are in {zone.key}.")

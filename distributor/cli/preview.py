@@ -1,0 +1,30 @@
+"""`distributor preview`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from distributor.cli import console
+
+
+def preview(
+    name: Annotated[str, typer.Argument(help="A newsletter or channel.")],
+    article: Annotated[
+        list[str] | None, typer.Option(help="With this article; may be given several times.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="Where to.")] = Path("var/preview"),
+) -> None:
+    """Show an edition or post as files and pictures, with an index.html to look at. Nothing is sent.
+
+    Examples:
+      distributor preview morning
+      distributor preview mastodon --article 4101 --out /tmp/look
+    """
+    with console.app() as app:
+        scanned = app.scan()
+        page = app.preview(name, article or [], out)
+        console.complain_of(scanned.problems)
+        console.say(f"Look at {page.absolute().as_uri()}")

@@ -1,0 +1,55 @@
+"""`distributor run`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distributor.cli import console
+from distributor.cli.console import JsonOption, several
+
+
+def run(
+    once: Annotated[bool, typer.Option("--once", help="One round: scan, plan, send; for cron.")] = False,
+    since: Annotated[
+        str | None, typer.Option(help="On a first run: what was published from then on is new.")
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """Do the job: notice new articles, plan editions and posts, send what is due.
+
+    Without --once it goes on until it is stopped (Ctrl-C or SIGTERM).
+
+    Examples:
+      distributor run --once
+      distributor run
+    """
+    begin = console.a_moment(since)
+    with console.app() as app:
+        if not once:
+            from distributor.daemon import Daemon
+
+            Daemon(app, tell=console.complain).run(since=begin)
+            return
+        with console.progress("Sending", None) as done:
+            ran = app.run_once(since=begin, progress=done)
+        if json:
+            console.document(ran)
+        else:
+            console.complain_of(ran.scanned.problems)
+            published = several(len(ran.scanned.registered.published), "article")
+            console.say(f"{several(ran.scanned.files, 'file')}, {published} newly public.")
+            if ran.scanned.registered.is_first and since is None:
+                console.say(
+                    "This was the first look: what is public now counts as known, and is not announced."
+                )
+            planned = [campaign for campaign in ran.planned if campaign.state != "skipped"]
+            console.say(f"{several(len(planned), 'campaign')} planned.")
+            d = ran.delivered
+            console.say(
+                f"{d.accepted:,} accepted, {d.refused:,} refused, {d.skipped:,} skipped, "
+                f"{d.unclear:,} unclear, {d.later:,} to be tried later."
+            )
+        if ran.delivered.refused or ran.delivered.unclear or ran.delivered.later:
+            raise typer.Exit(1)

@@ -1,0 +1,101 @@
+"""`distributor send` and `distributor post`: by hand."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from distributor.cli import console
+from distributor.cli.console import DryRunOption, YesOption, several
+
+
+def send(
+    newsletter: Annotated[str, typer.Argument(help="Its name in the configuration.")],
+    article: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this article, to all who have not had it. May be given several times."),
+    ] = None,
+    to: Annotated[str | None, typer.Option(help="Only to this subscriber.")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="On a first run: what was published from then on is new.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Send an edition now: to each reader what is new to them, and nothing they have had.
+
+    Examples:
+      distributor send morning --dry-run
+      distributor send morning --to editor@example.org --yes
+      distributor send morning --article 4101
+    """
+    with console.app() as app:
+        app.scan(since=console.a_moment(since))
+        order = app.order(newsletter, article or [], to=to)
+        draft = app.draft(order)
+        count = sum(cohort.size for cohort in draft.cohorts) - sum(draft.excluded.values())
+        titles = [draft.articles[key].title for key in dict.fromkeys(k for c in draft.chosen() for k in c)]
+        for title in titles[:20]:
+            console.say(f"  {title}")
+        for reason, readers in draft.excluded.items():
+            console.say(f"  {several(readers, 'reader')} left out: {reason}")
+        if not count:
+            console.say("Nobody would get anything, so there is nothing to send.")
+            return
+        what = f"{several(len(titles), 'article')} to {several(count, 'reader')} of {newsletter}"
+        if dry_run:
+            console.say(
+                f"Would send {what}, as {several(len(draft.chosen()), 'digest')}. Nothing was written."
+            )
+            return
+        console.confirm(f"Send {what}?", yes=yes)
+        campaign = app.make(order)
+        if campaign is None:
+            console.say("This was sent before; nothing was sent again.")
+            return
+        if campaign.state == "awaiting approval":
+            console.say(
+                f"Campaign {campaign.id} awaits approval: distributor campaigns approve {campaign.id}"
+            )
+            return
+        with console.progress("Sending", count) as done:
+            app.deliver([campaign.id], progress=done)
+        console.report(app, [campaign.id])
+
+
+def post(
+    article: Annotated[str, typer.Argument(help="Its key, address or path.")],
+    channel: Annotated[
+        list[str] | None, typer.Option(help="Only on this channel; may be given several times.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(help="On a first run: what was published from then on is new.")
+    ] = None,
+    dry_run: DryRunOption = False,
+    yes: YesOption = False,
+) -> None:
+    """Post an article on the channels now; where it was posted before it is not posted again.
+
+    Examples:
+      distributor post 4101 --dry-run
+      distributor post 4101 --channel mastodon --channel bluesky
+    """
+    with console.app() as app:
+        app.scan(since=console.a_moment(since))
+        found = app.article(article)
+        names = channel or list(app.config.channels)
+        if dry_run:
+            for name in names:
+                made = app.posts.render(name, found, app.clock())
+                console.say(name, style="bold")
+                console.say(made.text)
+            console.say("Nothing was written.")
+            return
+        console.confirm(f"Post {found.title!r} on {', '.join(names)}?", yes=yes)
+        made_now = app.post(found.key, names)
+        if not made_now:
+            console.say("It was posted or planned on all of them before; nothing was posted again.")
+            return
+        app.deliver([campaign.id for campaign in made_now])
+        console.report(app, [campaign.id for campaign in made_now])

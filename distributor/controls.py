@@ -1,0 +1,89 @@
+"""What a person may do with a campaign that is planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from distributor.errors import NotFound
+from distributor.model import Campaign, CampaignState, DeliveryState
+from distributor.store import campaigns, ledger
+
+UNFINISHED = (
+    CampaignState.AWAITING_APPROVAL,
+    CampaignState.SCHEDULED,
+    CampaignState.SENDING,
+    CampaignState.PAUSED,
+)
+SETTLED = {
+    "accepted": DeliveryState.ACCEPTED,
+    "refused": DeliveryState.REFUSED,
+    "again": DeliveryState.QUEUED,
+}
+
+
+def the_campaign(db: Connection, campaign_id: int) -> Campaign:
+    """The campaign of that number.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = campaigns.campaign_of(db, campaign_id)
+    if found is None:
+        raise NotFound(f"there is no campaign {campaign_id}; `distributor campaigns list` shows them")
+    return found
+
+
+def approve(db: Connection, campaign_id: int) -> None:
+    _change(db, campaign_id, CampaignState.SCHEDULED, only_from=[CampaignState.AWAITING_APPROVAL])
+
+
+def pause(db: Connection, campaign_id: int) -> None:
+    only_from = [CampaignState.SCHEDULED, CampaignState.SENDING]
+    _change(db, campaign_id, CampaignState.PAUSED, only_from=only_from, reason="paused by hand")
+
+
+def resume(db: Connection, campaign_id: int) -> None:
+    _change(db, campaign_id, CampaignState.SENDING, only_from=[CampaignState.PAUSED])
+    ledger.close_finished(db, campaign_id)
+
+
+def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
+    """Skip what was not claimed; those readers' next edition carries the articles. How many they are."""
+    _change(db, campaign_id, CampaignState.CANCELLED, only_from=UNFINISHED, reason=reason)
+    return ledger.cancel(db, campaign_id, reason=reason)
+
+
+def retry(db: Connection, campaign_id: int, *, now: datetime) -> int:
+    """Queue those who were refused again; how many."""
+    the_campaign(db, campaign_id)
+    return ledger.queue_refused(db, campaign_id, now=now)
+
+
+def settle(db: Connection, campaign_id: int, as_: str, *, now: datetime) -> int:
+    """Settle what is unclear as accepted, refused or to be sent again; how many.
+
+    Raises:
+        NotFound: there is no such campaign, or no such way to settle.
+    """
+    the_campaign(db, campaign_id)
+    if as_ not in SETTLED:
+        raise NotFound(f"unclear messages are settled as {', '.join(SETTLED)}, not as {as_!r}")
+    count = ledger.settle(db, campaign_id, SETTLED[as_], now=now)
+    ledger.close_finished(db, campaign_id)
+    return count
+
+
+def _change(
+    db: Connection,
+    campaign_id: int,
+    state: CampaignState,
+    *,
+    only_from: Iterable[CampaignState],
+    reason: str | None = None,
+) -> None:
+    found = the_campaign(db, campaign_id)
+    if not campaigns.change_state(db, campaign_id, state, only_from=only_from, reason=reason):
+        raise NotFound(f"campaign {campaign_id} is {found.state}, so it cannot become {state}")
