@@ -30,6 +30,8 @@ def web_address(value: str, base: str) -> str:
         raise ValueError(f"is longer than {MAX_LENGTH} characters")
     if (scheme := _SCHEME.match(value)) and scheme[1].lower() not in ("http", "https"):
         raise ValueError(f"has the scheme {scheme[1].lower()}:, not https:")
+    if scheme and not urlsplit(value).hostname:
+        raise ValueError("has no host")
     return _normal(urljoin(base, value.replace("\\", "/")))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -127,6 +127,7 @@ class _Dates:
         date, slug = _first_date(reading, chains["date"], modified_at, read)
         published, _ = _first_date(reading, chains["publishdate"], modified_at, read)
         expires, _ = _first_date(reading, chains["expirydate"], modified_at, read)
+        _report_unused(reading, read)
         # Without a publishDate Hugo 0.111 takes a date from the file name for none and publishes at once;
         # later versions, and we, wait for it.
         published = published or date
@@ -167,11 +168,21 @@ def _implied_date(reading: Reading, name: str, modified_at: datetime | None) -> 
 def _date(reading: Reading, name: str, read: dict[str, datetime | None]) -> datetime | None:
     if name not in read:
         value = reading.values.get(name)
-        read[name] = None if value is None else _read_date(reading, name, value)
+        read[name] = None if value is None else _read_date(reading, name, value, reading.hold)
     return read[name]
 
 
-def _read_date(reading: Reading, name: str, value: Any) -> datetime | None:
+def _report_unused(reading: Reading, read: dict[str, datetime | None]) -> None:
+    """Dates that decide nothing are told where they cannot be read: newer versions of Hugo stop at them."""
+    for names in reading.site.dates.values():
+        for name in names:
+            if name not in read and (value := reading.values.get(name)) is not None:
+                read[name] = _read_date(reading, name, value, reading.report)
+
+
+def _read_date(
+    reading: Reading, name: str, value: Any, tell: Callable[[str, str, str], None]
+) -> datetime | None:
     if isinstance(value, str) and not one_line(value):
         return None
     if name == "published" and _boolean(value) is not None:
@@ -180,7 +191,7 @@ def _read_date(reading: Reading, name: str, value: Any) -> datetime | None:
         return read_date(value, reading.site.zone)
     except ValueError as error:
         remedy = "write it like 2026-12-01T09:00:00Z; Hugo itself may publish it at once, or stop"
-        reading.hold(name, f"{_shown(value)} {error}", remedy)
+        tell(name, f"{_shown(value)} {error}", remedy)
         return None
 
 

@@ -180,7 +180,7 @@ def test_what_is_no_page_is_left_out(hugo: str, tmp_path: Path) -> None:
         "news/more.md",
         "news/still.md",
     ]
-    pages = {path: page for path in paths} | {"news/plain.html": "<p>without front matter</p>"}
+    pages = dict.fromkeys(paths, page) | {"news/plain.html": "<p>without front matter</p>"}
     make_site(tmp_path, pages, CONFIG + 'ignoreFiles = ["skipped/"]\n')
     assert not _addresses_differ(hugo, tmp_path)
 
@@ -196,10 +196,9 @@ def test_what_is_no_page_is_left_out(hugo: str, tmp_path: Path) -> None:
 def test_languages_are_hugos(hugo: str, tmp_path: Path, languages: str) -> None:
     """A language in a file's name decides its address, with one host or several."""
     plain, url = toml(title='"T"', date=DATE), toml(title='"T"', date=DATE, url='"/abs/u/"')
-    pages = {
-        path: plain
-        for path in ("a.md", "a.fr.md", "p/b.md", "p/b.fr.md", "p/d.en.md", "p/e.de.md", "q/index.fr.md")
-    }
+    pages = dict.fromkeys(
+        ("a.md", "a.fr.md", "p/b.md", "p/b.fr.md", "p/d.en.md", "p/e.de.md", "q/index.fr.md"), plain
+    )
     pages |= {"p/u.fr.md": url, "p/v.fr.md": toml(title='"T"', date=DATE, url='"rel/u"'), "q/index.md": plain}
     make_site(tmp_path, pages, 'baseURL = "https://example.org/sub/"\n' + languages)
     assert not _addresses_differ(hugo, tmp_path)
