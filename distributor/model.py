@@ -111,7 +111,7 @@ class Digest:
 
     subject: str
     preheader: str
-    html: str  # a full document; readers' slots are still marked (see rendering.slots)
+    html: str  # a full document; readers' slots are still marked (see distributor.slots)
     text: str  # its twin in plain text, with the same slots
     language: str = "en"
     pictures: tuple[Picture, ...] = ()  # those the html names as cid:HASH

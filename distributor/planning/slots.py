@@ -38,6 +38,12 @@ def slots_after(schedule: str, zone: ZoneInfo, moment: datetime) -> Iterator[dat
         yield found.astimezone(UTC)
 
 
+def slots_between(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> list[datetime]:
+    """The schedule's moments after the one and up to the other, oldest first, `MOST_SLOTS` at the most."""
+    found = islice(slots_after(schedule, zone, after), MOST_SLOTS)
+    return list(takewhile(lambda at: at <= until, found))
+
+
 def due_slots(
     schedule: str,
     zone: ZoneInfo,

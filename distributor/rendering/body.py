@@ -11,7 +11,7 @@ from inscriptis import get_text
 from inscriptis.model.config import ParserConfig
 
 from distributor.rendering.filters import ELLIPSIS, printable, wrap
-from distributor.rendering.slots import neutral_html
+from distributor.slots import neutral_html
 
 _MOST = 400_000  # characters that are looked at; a mail holds a quarter of it
 

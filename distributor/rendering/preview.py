@@ -19,7 +19,7 @@ from distributor.rendering import limits, payloads, text
 from distributor.rendering.digest import MAX_BYTES
 from distributor.rendering.environment import environment, render
 from distributor.rendering.filters import direction
-from distributor.rendering.slots import split
+from distributor.slots import split
 
 SAMPLE: Mapping[str, str] = {  # what the readers' slots show
     "name": "Robin Reader",

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distributor.rendering.body import mail_body, plain_body
-from distributor.rendering.slots import split
+from distributor.slots import split
 
 BASE = "https://quay.example/2026/crane/"
 

@@ -27,7 +27,7 @@ from distributor.model import Article, Digest, Picture, Publication, Wishes
 from distributor.rendering.color import contrast
 from distributor.rendering.digest import LINK_BYTES, MAX_BYTES, digest
 from distributor.rendering.environment import environment
-from distributor.rendering.slots import MARKS, split
+from distributor.slots import MARKS, split
 
 NOON = datetime(2026, 3, 14, 12, tzinfo=UTC)
 QUAY = Publication(title="The Quay", base_url="https://quay.example", color="#ffb000")

@@ -20,7 +20,7 @@ from email.utils import format_datetime, parseaddr
 from html import escape
 
 from distributor.model import Digest, Email, Picture
-from distributor.rendering.slots import split
+from distributor.slots import split
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

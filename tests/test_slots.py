@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distributor.rendering.slots import (
+from distributor.slots import (
     MARKS,
     SLOTS,
     neutral,
