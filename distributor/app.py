@@ -30,6 +30,7 @@ from distributor.editions import Choice, Draft, Editions, Order
 from distributor.errors import ContentError, DistributorError, NotFound, Problem
 from distributor.explain import Reason, explain
 from distributor.model import Article, ArticleState, Campaign, Digest, Email, Post, Publication
+from distributor.planning.slots import due_cadences, slots_between
 from distributor.posts import Posts
 from distributor.providers.email import outbox as email_outbox
 from distributor.providers.email.mime import Sender
@@ -350,8 +351,6 @@ class App:
 
     def forecast(self, *, days: int) -> list[Expected]:
         """The editions of the next *days*: when, for whom, and what is waiting for the next of each."""
-        from distributor.planning import slots
-
         now = self.clock()
         expected: list[Expected] = []
         with self.database.read() as db:
@@ -359,22 +358,20 @@ class App:
             known = campaigns.channels(db)
             for name, newsletter in self.config.newsletters.items():
                 zone = self.editions.zone(newsletter)
-                previous = known[name].handled_at if name in known else now
-                for at in slots.slots_between(
-                    newsletter.schedule, zone, previous, now + timedelta(days=days)
-                ):
-                    slot = slots.Slot(at=at, previous=previous)
-                    cadences = slots.due_cadences(slot, newsletter.cadences, zone)
+                begin = known[name].handled_at if name in known else now
+                end = now + timedelta(days=days)
+                for place, slot in enumerate(slots_between(newsletter.schedule, zone, begin, end)):
+                    cadences = due_cadences(slot, newsletter.cadences, zone)
                     count = sum(readers.get(name, {}).get(cadence, 0) for cadence in cadences)
-                    is_next = all(entry.newsletter != name for entry in expected)
-                    waiting = self._waiting(db, name, cadences, at) if is_next and name in known else None
+                    waiting = self._waiting(db, name, cadences) if not place and name in known else None
                     expected.append(
-                        Expected(newsletter=name, at=at, cadences=cadences, readers=count, articles=waiting)
+                        Expected(
+                            newsletter=name, at=slot.at, cadences=cadences, readers=count, articles=waiting
+                        )
                     )
-                    previous = at
         return sorted(expected, key=lambda entry: (entry.at, entry.newsletter))
 
-    def _waiting(self, db: Connection, name: str, cadences: tuple[str, ...], at: datetime) -> int:
+    def _waiting(self, db: Connection, name: str, cadences: tuple[str, ...]) -> int:
         order = self.editions.by_hand(name, self.clock())
         draft = self.editions.draft(db, replace(order, cadences=cadences), self.clock())
         return len({key for choice in draft.chosen() for key in choice})

@@ -352,7 +352,7 @@ def _timezone(root: Path, settings: Mapping[str, Any], given: str | None, langua
     name = given or text.one_line(_of_language(settings, language, "timezone")) or "UTC"
     try:
         return ZoneInfo(name).key
-    except (OSError, ValueError) as error:
+    except (KeyError, OSError, ValueError) as error:
         problem = Problem(
             path=str(root),
             reason=f"timeZone {name!r} is no time zone",

@@ -10,7 +10,7 @@ from pathlib import Path
 from urllib.parse import quote, unquote, urljoin, urlsplit, urlunsplit
 
 from distributor.articles.hugo import HugoSite
-from distributor.articles.permalinks import Place
+from distributor.articles.permalinks import Place, cleaned
 
 MAX_LENGTH = 2000  # characters; longer addresses are refused by browsers and networks
 
@@ -76,7 +76,8 @@ def picture_address(
 def from_root(site: HugoSite, base_url: str, value: str) -> str:
     """*value*, a path from the site's root, below its base address unless it says that path itself."""
     path = urlsplit(base_url).path.rstrip("/")
-    inner = posixpath.normpath("/" + value.lstrip("/"))
+    named, *rest = re.split(r"(?=[?#])", value, maxsplit=1)
+    inner = cleaned(named) + "".join(rest)
     if path and (inner == path or inner.startswith(path + "/")):
         return inner
     return base_url + inner

@@ -71,13 +71,13 @@ def alias_of(alias: str, address: Address) -> str:
     """The path of an old address: from the root, or beside the page."""
     if not alias.startswith("/"):
         alias = posixpath.join(posixpath.dirname(address.folder), alias)
-    path = _clean(alias)
+    path = cleaned(alias)
     return escaped(path if path.endswith((".html", "/")) else path + "/")
 
 
 def _from_url(url: str, place: Place) -> tuple[str, str]:
     """A `url` is kept letter by letter; only its end is made an address."""
-    path = _clean(url)
+    path = cleaned(url)
     is_file = "." in url and not url.endswith("/")
     link = path if is_file and not path.endswith("/index.html") else path.rstrip("/") + "/"
     folder = posixpath.dirname(path) if is_file else path
@@ -90,7 +90,7 @@ def _from_place(site: HugoSite, place: Place, names: Names) -> tuple[str, str]:
     name = names.slug or place.name
     pattern = site.permalink_pattern(place)
     expanded = unquote_plus(_expanded(pattern, site, place, names)) if pattern else ""
-    path = _clean(expanded or f"{place.folder}/{name}")
+    path = cleaned(expanded or f"{place.folder}/{name}")
     is_index = name == "index"  # Hugo's own name for a folder's page
     folder = path.removesuffix("index") if is_index else path
     link = folder.rstrip("/") + "/"
@@ -101,7 +101,7 @@ def _from_place(site: HugoSite, place: Place, names: Names) -> tuple[str, str]:
     return prefix + link, prefix + folder
 
 
-def _clean(path: str) -> str:
+def cleaned(path: str) -> str:
     """*path* from the root, its dots and doubled slashes resolved; one slash at the end is kept."""
     cleaned = posixpath.normpath("/" + path.lstrip("/"))
     return cleaned + "/" if path.endswith("/") and cleaned != "/" else cleaned

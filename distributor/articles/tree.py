@@ -82,12 +82,19 @@ def _sort(
             folder.problems.append(Problem(path=shown, reason=reason, remedy="rename it"))
         elif name.startswith("_index."):
             folder.indexes.append(entry)
-        elif not entry.is_dir():
-            folder.pages.append(entry)
-        else:
+        elif _is_folder(entry):
             below.append(entry)
-    elif entry.is_dir() and not _is_broken(name):
+        else:
+            folder.pages.append(entry)
+    elif _is_folder(entry) and not _is_broken(name):
         below.append(entry)
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link that leads to itself
+        return False
 
 
 def _is_broken(name: str) -> bool:

@@ -38,10 +38,13 @@ def slots_after(schedule: str, zone: ZoneInfo, moment: datetime) -> Iterator[dat
         yield found.astimezone(UTC)
 
 
-def slots_between(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> list[datetime]:
-    """The schedule's moments after the one and up to the other, oldest first, `MOST_SLOTS` at the most."""
-    found = islice(slots_after(schedule, zone, after), MOST_SLOTS)
-    return list(takewhile(lambda at: at <= until, found))
+def slots_between(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> list[Slot]:
+    """The schedule's slots after the one moment and up to the other, oldest first, `MOST_SLOTS` at most."""
+    moments = list(takewhile(lambda at: at <= until, islice(slots_after(schedule, zone, after), MOST_SLOTS)))
+    if not moments:
+        return []
+    before = next(CronSim(schedule, moments[0].astimezone(zone), reverse=True)).astimezone(UTC)
+    return [Slot(at=at, previous=previous) for previous, at in zip([before, *moments], moments, strict=False)]
 
 
 def due_slots(
@@ -53,16 +56,11 @@ def due_slots(
     catch_up: Literal["send", "merge", "drop"],
 ) -> list[Slot]:
     """The slots after *handled_at* for which an edition is due by *now*, oldest first."""
-    passed = list(
-        takewhile(lambda at: at <= now, islice(slots_after(schedule, zone, handled_at), MOST_SLOTS))
-    )
-    slots = [
-        Slot(at=at, previous=previous) for previous, at in zip([handled_at, *passed], passed, strict=False)
-    ]
+    slots = slots_between(schedule, zone, handled_at, now)
     if catch_up == "send" or not slots:
         return slots
     if catch_up == "merge":
-        return [Slot(at=slots[-1].at, previous=handled_at)]
+        return [Slot(at=slots[-1].at, previous=slots[0].previous)]
     return [slot for slot in slots[-1:] if now - slot.at <= LATE]
 
 
