@@ -232,8 +232,11 @@ _HARMLESS = (feedparser.CharacterEncodingOverride, feedparser.NonXMLContentType)
 def _parsed(url: str, data: bytes) -> Any:
     headers = {"content-location": url, "content-type": "application/xml"}
     try:
-        # Nothing is shown without going through `body_html`, which sanitises; once is enough.
-        feed = feedparser.parse(io.BytesIO(data), response_headers=headers, sanitize_html=False)
+        # Nothing is shown without going through `body_html`, which sanitises, and knows links as seen from
+        # the entry rather than from the feed.
+        feed = feedparser.parse(
+            io.BytesIO(data), response_headers=headers, sanitize_html=False, resolve_relative_uris=False
+        )
     except Exception as error:  # feedparser lets any error of its parsers through on hostile input
         raise ContentError(f"The feed {url} cannot be read: {type(error).__name__}.") from error
     if not feed.get("version") and not feed.entries:

@@ -151,7 +151,8 @@ def test_links_are_absolute(tmp_path: Path, canonify: str, link: str, address: s
     [
         (
             '{{< figure src="a.jpg" alt="A" caption="C & D" >}}',
-            '<figure><img alt="A" src="https://example.org/news/page/a.jpg"><figcaption>C &amp; D</figcaption></figure>',
+            '<figure><img alt="A" src="https://example.org/news/page/a.jpg">'
+            "<figcaption>C &amp; D</figcaption></figure>",
         ),
         ('{{< figure src="a.jpg" link="https://l.example" >}}', '<a href="https://l.example"><img alt=""'),
         ("{{< youtube w7Ft2ymGmfc >}}", "https://www.youtube.com/watch?v=w7Ft2ymGmfc"),

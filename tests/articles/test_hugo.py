@@ -101,8 +101,9 @@ def test_a_configuration_that_is_no_table_is_told(tmp_path: Path, name: str, tex
 def test_odd_settings_do_no_harm(tmp_path: Path) -> None:
     """Settings of another type than Hugo's are passed over; patterns nobody knows are told."""
     odd = (
-        "title = 5\nlanguages = 'x'\nuglyURLs = 'x'\nignoreFiles = ['[', 'ok$']\nfrontmatter = []\ntheme = 7\n"
-        "staticDir = [1]\ncascade = 'x'\ndisableLanguages = 3\ncontentDir = []\n[permalinks]\na = 5\nb = '/:nope/:slug/'\n"
+        "title = 5\nlanguages = 'x'\nuglyURLs = 'x'\nignoreFiles = ['[', 'ok$']\nfrontmatter = []\n"
+        "theme = 7\nstaticDir = [1]\ncascade = 'x'\ndisableLanguages = 3\ncontentDir = []\n"
+        "[permalinks]\na = 5\nb = '/:nope/:slug/'\n"
     )
     site = make_site(tmp_path, {"b/x.md": PAGE}, 'baseURL = "https://e.org"\n' + odd)
     assert len(site.problems) == 2

@@ -37,7 +37,7 @@ def _embargoed(until: datetime) -> Page:
     ],
 )
 def test_a_page_says_what_it_is_and_why(page: Page, state: ArticleState, reason: str | None) -> None:
-    """Both edges are exact: out at its publishDate, gone at its expiryDate; anything not public has a reason."""
+    """Both edges are exact: out at publishDate, gone at expiryDate; what is not public has a reason."""
     article = page.at(NOON)
     assert article.state is state
     assert (article.reason is None) == (state is ArticleState.PUBLIC)
@@ -68,7 +68,7 @@ def test_a_page_knows_when_it_changes_by_itself(page: Page, moment: datetime | N
     assert page.changes_at(NOON) == moment
 
 
-MOMENTS = st.datetimes(min_value=datetime(1, 1, 2), max_value=datetime(9999, 12, 30), timezones=st.just(UTC))
+MOMENTS = st.datetimes(timezones=st.just(UTC))
 TEXTS = st.text(max_size=30)
 NAMES = st.lists(TEXTS, max_size=3).map(tuple)
 OPTIONAL = st.none() | TEXTS
@@ -131,5 +131,5 @@ def test_nothing_changes_before_the_moment_it_names(page: Page, now: datetime) -
 @pytest.mark.parametrize("data", [b"", b"x", b"null", b"[]", b"{}", b'{"article": {}}', b'{"article": 5}'])
 def test_what_is_no_page_does_not_load(data: bytes) -> None:
     """Bytes of another kind are a ValueError, never half a page."""
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"\w"):
         Page.load(data)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -336,12 +335,12 @@ def test_pictures_of_the_site_are_known_by_file(tmp_path: Path) -> None:
         ),
         ("news/a.md", "/sub/missing.png", "https://example.org/sub/missing.png", None),
     ]
-    for path, written, url, file in made:
+    for path, written, url, picture in made:
         article = page_of(
             tmp_path, toml(title='"T"', date=DATE, enclosure=f'"{written}"'), path, config
         ).article
         assert article.banner == url, written
-        assert article.banner_file == (str(tmp_path / file) if file else None), written
+        assert article.banner_file == (str(tmp_path / picture) if picture else None), written
 
 
 def test_a_link_out_of_the_site_is_no_file_of_it(tmp_path: Path) -> None:
@@ -479,16 +478,19 @@ def test_bytes_that_are_no_text_are_told_and_replaced(tmp_path: Path) -> None:
     assert page_of(tmp_path, start + b"bad \xff\x00 end").article.summary == "bad \ufffd end"
 
 
+KNOWN = (
+    *("title", "slug", "url", "summary", "description", "source", "source_link", "enclosure", "images"),
+    *("cover", "image", "qrcode", "article_id", "tags", "categories", "authors", "author", "featured"),
+    *("aliases", "language", "lang", "headless", "build", "_build", "markup", "distributor", "params"),
+)
+
+
 @pytest.mark.parametrize(
     "value", ['"x"', "5", "2.5", "true", "[1, [2]]", '{a = {b = "c"}}', "2026-01-01", "nan", '[""]']
 )
 def test_no_field_trips_over_another_type(tmp_path: Path, value: str) -> None:
     """Each known name may hold any kind of value, and a page still comes of it."""
-    names: list[Any] = [
-        "title slug url summary description source source_link enclosure images cover image qrcode article_id tags",
-        "categories authors author featured aliases language lang headless build _build markup distributor params",
-    ]
-    for name in " ".join(names).split():
+    for name in KNOWN:
         article = page_of(tmp_path, toml(**{"date": DATE, name: value})).article
         assert article.title
         assert article.url.startswith("https://example.org/")
