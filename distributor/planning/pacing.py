@@ -37,7 +37,11 @@ def _after_quiet_hours(moment: datetime, zone: ZoneInfo, quiet_hours: str | None
     else:  # over midnight
         is_quiet = local.time() >= begin or local.time() < end
         day = local.date() + timedelta(days=1 if local.time() >= begin else 0)
-    return datetime.combine(day, end, zone).astimezone(UTC) if is_quiet else moment
+    if not is_quiet:
+        return moment
+    # In an hour that the clock repeats, the quiet ends twice.
+    ends = (datetime.combine(day, end.replace(fold=fold), zone).astimezone(UTC) for fold in (0, 1))
+    return min(end_at for end_at in ends if end_at > moment)
 
 
 def _on_day_of(moment: datetime, taken: Sequence[datetime], zone: ZoneInfo) -> int:

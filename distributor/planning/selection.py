@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import lru_cache
+
+import regex
 
 from distributor.model import Article
 
@@ -46,7 +48,7 @@ def wanted(chosen: Iterable[str], topics: Mapping[str, Sequence[str]]) -> frozen
     A topic the newsletter does not define stands for itself, so that one a reader chose before it was
     renamed goes on to match.
     """
-    labels = frozenset(label(part) for topic in chosen for part in topics.get(topic, (topic,)))
+    labels = frozenset(label(part) for topic in chosen for part in topics.get(topic) or (topic,))
     return labels or None
 
 
@@ -57,13 +59,20 @@ def matches_any(article: Article, labels: frozenset[str] | None) -> bool:
 def labels_of(article: Article) -> frozenset[str]:
     """All that a topic can match: tags, categories, the section and the source."""
     named = (*article.tags, *article.categories, article.section, article.source or "")
-    return frozenset(map(label, filter(None, named)))
+    return frozenset(filter(None, map(label, named)))
 
 
+@lru_cache(maxsize=10_000)
 def label(text: str) -> str:
-    """A topic's name without regard to case, spacing and punctuation: "24-7 Press" and "24/7 press" match."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    return re.sub(r"[\W_]+", "-", folded).strip("-")
+    """A topic's name without regard to case, spacing and punctuation: "24-7 Press" and "24/7 press" match.
+
+    Letters keep their marks, which tell words apart in many scripts; so do "C++", "C#" and emoji.
+    """
+    folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
+    return _BETWEEN.sub("-", folded).lstrip("-#").rstrip("-") or folded.strip()
+
+
+_BETWEEN = regex.compile(r"[^\p{L}\p{M}\p{N}\p{S}#]+")
 
 
 def is_for_newsletters(article: Article) -> bool:

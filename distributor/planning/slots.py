@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim
 
-LATE = timedelta(hours=1)  # a slot missed for longer is caught up on, or dropped
+LATE = timedelta(hours=1)  # a slot missed for so long is dropped, where that is wished
 MOST_SLOTS = 1000  # looked at in one go: after years of silence the oldest are merged into the first
 
 
@@ -35,7 +35,9 @@ def slots_after(schedule: str, zone: ZoneInfo, moment: datetime) -> Iterator[dat
     repeats is due once (Debian's cron, as cronsim does it).
     """
     for found in CronSim(schedule, moment.astimezone(zone)):
-        yield found.astimezone(UTC)
+        at = found.astimezone(UTC)
+        if at > moment:  # in an hour that repeats, cronsim may begin again with the first pass
+            yield at
 
 
 def slots_between(schedule: str, zone: ZoneInfo, after: datetime, until: datetime) -> list[Slot]:
@@ -43,8 +45,14 @@ def slots_between(schedule: str, zone: ZoneInfo, after: datetime, until: datetim
     moments = list(takewhile(lambda at: at <= until, islice(slots_after(schedule, zone, after), MOST_SLOTS)))
     if not moments:
         return []
-    before = next(CronSim(schedule, moments[0].astimezone(zone), reverse=True)).astimezone(UTC)
+    before = _slot_before(schedule, zone, moments[0])
     return [Slot(at=at, previous=previous) for previous, at in zip([before, *moments], moments, strict=False)]
+
+
+def _slot_before(schedule: str, zone: ZoneInfo, moment: datetime) -> datetime:
+    backwards = (found.astimezone(UTC) for found in CronSim(schedule, moment.astimezone(zone), reverse=True))
+    # Backwards too, a time that the clock skips is due after the gap, which is where *moment* may stand.
+    return next(at for at in backwards if at < moment)
 
 
 def due_slots(
@@ -55,13 +63,19 @@ def due_slots(
     now: datetime,
     catch_up: Literal["send", "merge", "drop"],
 ) -> list[Slot]:
-    """The slots after *handled_at* for which an edition is due by *now*, oldest first."""
+    """The slots after *handled_at* for which an edition is due by *now*, oldest first.
+
+    "send" is all of them. "merge" is the last, in place of all; so is "drop", unless it is too late for it.
+    Either way, readers of a missed slot have the next edition, and not only that of the next week or month.
+    """
     slots = slots_between(schedule, zone, handled_at, now)
     if catch_up == "send" or not slots:
         return slots
-    if catch_up == "merge":
-        return [Slot(at=slots[-1].at, previous=slots[0].previous)]
-    return [slot for slot in slots[-1:] if now - slot.at <= LATE]
+    if catch_up == "drop":
+        latest = slots_between(schedule, zone, max(handled_at, now - LATE), now)[-1:]
+    else:
+        latest = slots[-1:]
+    return [Slot(at=slot.at, previous=slots[0].previous) for slot in latest]
 
 
 def due_cadences(slot: Slot, cadences: Sequence[str], zone: ZoneInfo) -> tuple[str, ...]:
