@@ -15,6 +15,7 @@ import rtoml
 import yaml
 from yaml._yaml import CParser
 
+MAX_LENGTH = 256 * 1024  # bytes; longer is hostile, or no front matter
 MAX_DEPTH = 100  # levels of nesting; deeper is hostile, and unsafe in libraries that recurse
 
 
@@ -93,6 +94,8 @@ def _fenced(data: bytes, start: int, line: int, fence: bytes, name: str) -> Docu
 
 
 def _decoded(source: bytes, line: int) -> str:
+    if len(source) > MAX_LENGTH:
+        raise FrontMatterError(f"the front matter is longer than {MAX_LENGTH // 1024} KiB", line)
     try:
         return source.decode()
     except UnicodeDecodeError as error:

@@ -93,9 +93,9 @@ def _candidates(site: HugoSite, place: Place, folder: str, name: str) -> Iterato
             yield f"{folder}/{quote(posixpath.normpath(name))}", file
     path = urlsplit(place.language.base_url).path.strip("/")
     plain = name.lstrip("/")
-    names = [plain, plain[len(path) + 1 :]] if path and plain.startswith(path + "/") else [plain]
+    names = [plain, plain.removeprefix(f"{path}/"), plain.removeprefix("static/")]
     for static in site.static:
-        for inner in names:
+        for inner in dict.fromkeys(names):
             if file := _inside(static, inner):
                 address = quote(posixpath.normpath(inner))
                 yield f"{place.language.base_url}/{address}", file

@@ -32,8 +32,3 @@ def to_html(text: str) -> str:
     text = _BLOCK_ATTRIBUTES.sub("", _HEADING_ATTRIBUTES.sub(r"\1", text))
     made: str = _ENGINE.render(text)
     return _BOX.sub(lambda box: "☑" if "checked" in box[1] else "☐", made)
-
-
-def without_attributes(heading: str) -> str:
-    """A heading's words without Goldmark's `{#id .class}` after them."""
-    return re.sub(r"[ \t]*\{[#.][^{}\n]*\}[ \t]*$", "", shortcodes.dropped(heading))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from distributor.articles import markdown
+from distributor.articles import shortcodes
 from distributor.articles.text import TITLE_LIMIT, one_line, plain_line, unmarked
 
 _READ = 12_000  # characters of a body that are looked at
@@ -18,6 +18,7 @@ _HEADING = re.compile(
     r"|<h[1-6]\b[^>]*>(?P<html>.*?)</h[1-6]",
     re.MULTILINE | re.DOTALL | re.IGNORECASE,
 )
+_ATTRIBUTES = re.compile(r"[ \t]*\{[#.][^{}\n]*\}[ \t]*$")  # Goldmark's `{#id .class}`
 
 
 def first_heading(body: str) -> str:
@@ -25,7 +26,7 @@ def first_heading(body: str) -> str:
     text = _FENCE.sub("", body[:_READ].replace("\r\n", "\n"))
     for found in _HEADING.finditer(text):
         words = found["atx"] or found["setext"] or found["html"] or ""
-        if title := plain_line(markdown.without_attributes(words), TITLE_LIMIT):
+        if title := plain_line(_ATTRIBUTES.sub("", shortcodes.dropped(words)), TITLE_LIMIT):
             return title
     return ""
 
@@ -71,5 +72,11 @@ def _paragraphs_end(body: str, start: int) -> int:
 
 
 def _text(part: str, markup: str) -> str:
-    made = part if markup == "html" else markdown.to_html(part)
+    made = part if markup == "html" else _from_markdown(part)
     return one_line(unmarked(_BREAK.sub(" ", _ASIDE.sub(" ", made))))
+
+
+def _from_markdown(part: str) -> str:
+    from distributor.articles import markdown  # most pages have a summary, and importing takes longer
+
+    return markdown.to_html(part)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import html
 import re
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import nh3
-import regex
-from markdown_it import MarkdownIt
+
+if TYPE_CHECKING:
+    from markdown_it import MarkdownIt
 
 TITLE_LIMIT = 500  # characters
 SUMMARY_LIMIT = 300  # characters of a summary we make ourselves
@@ -19,7 +21,6 @@ GIVEN_SUMMARY_LIMIT = 2000  # characters of a summary the author wrote
 _CONTROLS = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f\u202a-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _SPACES = re.compile(r"\s+")
 _ABSENT = frozenset(("", "none", "null"))
-_INLINE = MarkdownIt("commonmark", {"html": True})
 _MARKS = re.compile(r"[*`\\~]|</?[A-Za-z!?]|&#?\w+;|\]\(|(?<!\w)_|_(?!\w)")
 _STRIKE = re.compile(r"~~(?=\S)(.+?)(?<=\S)~~")
 
@@ -52,8 +53,15 @@ def plain_line(value: Any, limit: int) -> str:
     """*value* as one line at most *limit* characters long, its Markdown and HTML read and taken away."""
     text = one_line(value if value is None else text_of(value)[: limit * 20])
     if _MARKS.search(text):
-        text = one_line(unmarked(_INLINE.renderInline(_STRIKE.sub(r"\1", text))))
+        text = one_line(unmarked(_inline().renderInline(_STRIKE.sub(r"\1", text))))
     return shortened(text, limit)
+
+
+@cache
+def _inline() -> MarkdownIt:
+    from markdown_it import MarkdownIt  # most runs read no page that needs it, and importing it takes longer
+
+    return MarkdownIt("commonmark", {"html": True})
 
 
 def unmarked(markup: str) -> str:
@@ -82,6 +90,8 @@ def shortened(text: str, limit: int) -> str:
 
 
 def _whole_graphemes(text: str, limit: int) -> str:
+    import regex  # as above: only texts without spaces need it
+
     end = 0
     for grapheme in regex.finditer(r"\X", text[: limit * 2]):
         if grapheme.end() > limit:

@@ -54,7 +54,11 @@ def _list(content: Path, folder: Folder, ignored: Sequence[re.Pattern[str]]) -> 
     try:
         with os.scandir(content / folder.path) as entries:
             for entry in entries:
-                _sort(entry, folder, below, ignored)
+                name = entry.name
+                if name.endswith(".md") and name[0].isalnum() and name.isascii() and not ignored:
+                    (below if _is_folder(entry) else folder.pages).append(entry)  # nearly every file there is
+                else:
+                    _sort(entry, folder, below, ignored)
     except OSError as error:
         if not folder.path:
             raise _unreadable(content, error) from error

@@ -19,7 +19,10 @@ CONFIG = 'baseURL = "https://example.org/"\ntitle = "The Example"\n'
 
 
 def make_site(
-    root: Path, pages: Mapping[str, str | bytes], config: str = CONFIG, name: str = "hugo.toml"
+    root: Path,
+    pages: Mapping[str, str] | Mapping[str, str | bytes],
+    config: str = CONFIG,
+    name: str = "hugo.toml",
 ) -> HugoSite:
     """A site in *root* with these files below content/."""
     (root / "content").mkdir(parents=True, exist_ok=True)
@@ -91,3 +94,15 @@ def _list(hugo: str, root: Path, now: datetime, what: str) -> str:
     )
     assert ran.returncode == 0, ran.stderr or ran.stdout
     return ran.stdout
+
+
+def build(hugo: str, root: Path) -> Path:
+    """The folder that Hugo publishes the site to, with the plainest of layouts."""
+    layouts = root / "layouts" / "_default"
+    layouts.mkdir(parents=True, exist_ok=True)
+    for name in ("single", "list"):
+        (layouts / f"{name}.html").write_text("{{ .Content }}")
+    command = [hugo, "--clock", "2026-06-01T12:00:00Z", "--quiet"]
+    ran = subprocess.run(command, cwd=root, capture_output=True, text=True, timeout=60)
+    assert ran.returncode == 0, ran.stderr or ran.stdout
+    return root / "public"

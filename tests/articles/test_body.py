@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distributor.articles.body import MAX_BODY, TAGS, body_html, plain_text
@@ -236,6 +236,7 @@ def plain_site(tmp_path_factory: pytest.TempPathFactory) -> HugoSite:
     return make_site(tmp_path_factory.mktemp("site"), {})
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet=st.sampled_from("<>/=\"'ab:&;#x{}%*_[]()!`~-\n\0\ud7ffé"), max_size=60))
 def test_no_text_breaks_the_body(plain_site: HugoSite, text: str) -> None:
     """Any text gives HTML without active parts, and plain text."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 
 import httpx
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distributor.articles.body import body_html
@@ -291,6 +291,7 @@ NAMES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(NAMES, VALUES, max_size=8))
 def test_no_item_breaks_a_json_feed(item: dict[str, object]) -> None:
     """Members of any type give a page that can be kept, or a problem."""
@@ -300,6 +301,7 @@ def test_no_item_breaks_a_json_feed(item: dict[str, object]) -> None:
         assert Page.load(page.dump()) == page
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(alphabet=st.sampled_from("<>/&;!-[]CDATA\"'= link:titem\n\0é"), max_size=80))
 def test_no_markup_breaks_an_xml_feed(text: str) -> None:
     """Anything inside an item gives pages, problems or a clear error."""

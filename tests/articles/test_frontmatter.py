@@ -133,6 +133,16 @@ def test_hostile_toml_and_json_are_refused() -> None:
             read_document(text.encode())
 
 
+LINES = "# words\n" * 50_000
+
+
+@pytest.mark.parametrize("fence", ["+++", "---"])
+def test_endless_front_matter_is_refused(fence: str) -> None:
+    """Megabytes between the fences are no front matter."""
+    with pytest.raises(FrontMatterError, match="longer than 256 KiB"):
+        read_document(f"{fence}\n{LINES}{fence}\n".encode())
+
+
 def test_shared_yaml_values_are_made_once() -> None:
     """Aliases of aliases, which would multiply to billions of values, stay one value each."""
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
+from distributor.articles.feed import read_feed
 from distributor.articles.reader import read_page
 from distributor.model import ArticleState
 from tests.articles.sites import (
     CONFIG,
     NOW,
+    build,
     hugo_pages,
     hugo_published,
     make_site,
@@ -407,6 +410,55 @@ def test_dated_file_names_are_read_where_the_site_says_so(hugo: str, tmp_path: P
         # Where publishDate is given as `date`, Hugo 0.111 and we publish by that one.
         if page.publish_at and path != "p/2026-05-07-both.md":
             assert f"{page.publish_at:%Y-%m-%d}" == theirs[path], path
+
+
+def test_files_beside_a_page_are_where_hugo_puts_them(hugo: str, tmp_path: Path) -> None:
+    """Aliases, and pictures of bundles and static folders, have the addresses Hugo serves them at."""
+    base = "https://example.org/sub"
+    (tmp_path / "static" / "img").mkdir(parents=True)
+    (tmp_path / "static" / "img" / "s.png").write_bytes(b"static")
+    aliases = '["/old/", "beside", "/old.html", "/deep/er"]'
+    pages: dict[str, str | bytes] = {
+        "news/plain.md": toml(date=DATE, aliases=aliases, enclosure='"/img/s.png"'),
+        "news/own.md": toml(date=DATE, url='"/somewhere/else/"', aliases='["near"]', image='"img/s.png"'),
+        "news/file.md": toml(date=DATE, url='"/some/file.html"', aliases='["by-file"]'),
+        "news/bundle/index.md": toml(date=DATE, images='["Pic One.png"]', aliases='["../up"]'),
+        "news/bundle/Pic One.png": b"bundle",
+        "news/moved/index.md": toml(date=DATE, url='"/moved/here/"', cover='{image = "in/pic.png"}'),
+        "news/moved/in/pic.png": b"bundle",
+    }
+    site = make_site(tmp_path, pages, f'baseURL = "{base}/"\n')
+    public = build(hugo, tmp_path)
+
+    def served(url: str) -> Path:
+        path = unquote(url.removeprefix(base + "/"))
+        return public / (path + "index.html" if path.endswith("/") else path)
+
+    articles = [page.article for page in pages_of(site).values()]
+    for article in articles:
+        assert served(article.url).is_file(), article.url
+        for alias in article.aliases:
+            assert article.url in served(alias).read_text(), alias
+        if article.banner:
+            assert article.banner_file
+            assert served(article.banner).read_bytes() == Path(article.banner_file).read_bytes()
+    assert sum(len(article.aliases) for article in articles) == 7
+    assert sum(article.banner is not None for article in articles) == 4
+
+
+def test_the_sites_own_feed_gives_the_same_articles(hugo: str, tmp_path: Path) -> None:
+    """Whether a site is read from its folder or from its feed, an article keeps its identity."""
+    pages = {f"news/{name}.md": toml(title='"T & T"', date=DATE, summary='"S"') for name in NAMES[:8]}
+    site = make_site(tmp_path, pages, 'baseURL = "https://example.org/sub/"\n')
+    feed = (build(hugo, tmp_path) / "index.xml").read_bytes()
+    from_feed = {
+        page.key: page.article for page in read_feed("https://example.org/sub/index.xml", feed).pages
+    }
+    from_folder = {page.key: page.article for page in pages_of(site).values()}
+    assert from_feed.keys() == from_folder.keys()
+    for key, article in from_folder.items():
+        assert from_feed[key].title == article.title
+        assert from_feed[key].published_at == article.published_at
 
 
 BROKEN = [

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distributor.articles.page import Page
@@ -110,12 +110,14 @@ PAGES = st.builds(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(PAGES)
 def test_a_page_survives_the_index(page: Page) -> None:
     """What is loaded equals what was dumped, whatever its fields hold."""
     assert Page.load(page.dump()) == page
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(PAGES, MOMENTS)
 def test_nothing_changes_before_the_moment_it_names(page: Page, now: datetime) -> None:
     """At the named moment the state differs, and just before it does not."""

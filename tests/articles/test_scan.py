@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from distributor.articles.hugo import HugoSite, read_site
@@ -178,6 +178,7 @@ def plain_site(tmp_path_factory: pytest.TempPathFactory) -> HugoSite:
     return make_site(tmp_path_factory.mktemp("site"), {})
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.binary(max_size=400), st.sampled_from(["", "+++\n", "---\n", "{", "---\ntitle: ", '+++\ndate = "']))
 @example(b"\xef\xbb\xbf+++\n+++", "")
 @example(b"x" * 20 + b"\n---\n", "---\na: &a [*a]\n")
@@ -211,6 +212,7 @@ NAMES = st.sampled_from(
 )
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.dictionaries(NAMES, VALUES, max_size=6), st.text(max_size=50))
 def test_no_values_break_the_reader(plain_site: HugoSite, values: dict[str, object], body: str) -> None:
     """Any values under any known names give a page that can be kept and judged."""
