@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
-from typing import cast
 
 from distributor.app import App
 from distributor.config import load
@@ -122,9 +121,7 @@ def subscribe(app: App, *addresses: str, **columns: str) -> None:
 def mails(folder: Path) -> list[EmailMessage]:
     """The messages in the outbox, in the order of their campaigns."""
     found = sorted((folder / "var/outbox/mail").rglob("*.eml"))
-    return [
-        cast(EmailMessage, message_from_bytes(path.read_bytes(), policy=policy.default)) for path in found
-    ]
+    return [message_from_bytes(path.read_bytes(), policy=policy.default) for path in found]
 
 
 def text_of(mail: EmailMessage) -> str:
