@@ -20,7 +20,7 @@ from distributor.articles import text, tree
 from distributor.articles.frontmatter import FrontMatterError, read_document, read_yaml
 from distributor.articles.globs import Target, target_of
 from distributor.articles.permalinks import Place, unknown_tokens
-from distributor.errors import ConfigError, ContentError, Problem
+from distributor.errors import ConfigError, Problem
 
 READER_VERSION = 1  # raise it when pages read differently: indexes made before are then read anew
 
@@ -294,11 +294,12 @@ def _language_tables(settings: Mapping[str, Any]) -> list[tuple[str, dict[str, A
         for code, table in _table(settings.get("languages")).items()
         if isinstance(table, dict) and code not in disabled and not _is_true(table.get("disabled"))
     ]
-    return sorted(tables, key=lambda item: item[1].get("weight") or 0 if _has_weight(item[1]) else 0)
+    return sorted(tables, key=lambda item: _weight(item[1]))
 
 
-def _has_weight(table: Mapping[str, Any]) -> bool:
-    return isinstance(table.get("weight"), int)
+def _weight(table: Mapping[str, Any]) -> int:
+    weight = table.get("weight")
+    return weight if isinstance(weight, int) else 0
 
 
 def _languages(
@@ -405,16 +406,14 @@ def _ugly_sections(value: Any) -> tuple[str, ...]:
 def _dates(value: Any) -> Mapping[str, tuple[str, ...]]:
     """Which front matter names each date is taken from: https://gohugo.io/configuration/front-matter/"""
     table = _table(value)
-    return {
-        date: tuple(_chain(table.get(date), default, aliases=True)) for date, default in _DATE_CHAINS.items()
-    }
+    return {date: tuple(_chain(table.get(date), default)) for date, default in _DATE_CHAINS.items()}
 
 
-def _chain(given: Any, default: Sequence[str], *, aliases: bool) -> Iterator[str]:
+def _chain(given: Any, default: Sequence[str]) -> Iterator[str]:
     names = given if isinstance(given, list) and given else default
     for name in (str(name).lower() for name in names):
         if name == ":default":
-            yield from _chain(None, default, aliases=aliases)
+            yield from _chain(None, default)
         else:
             yield name
             yield from _DATE_ALIASES.get(name, ())
@@ -487,6 +486,3 @@ def _fingerprinted(site: HugoSite) -> HugoSite:
     return replace(
         site, fingerprint=hashlib.blake2b(said.encode(errors="replace"), digest_size=16).hexdigest()
     )
-
-
-__all__ = ["Cascade", "ContentError", "HugoSite", "Language", "read_site"]

@@ -83,7 +83,7 @@ def _page(reading: Reading, modified_at: datetime | None) -> Page:
     names = _names(reading, dates)
     address = address_of(reading.site, reading.place, names)
     wishes = _wishes(reading)
-    if not dates.published:
+    if not dates.published and not reading.held:
         reading.held.append("it has no date, so nobody can tell whether it is new; give it one")
     body = _body(reading)
     return Page(

@@ -51,10 +51,10 @@ def test_permalinks_equal_hugos(site: HugoSite, hugo: str, tmp_path: Path) -> No
 def test_two_files_of_one_article_have_one_key(site: HugoSite) -> None:
     """Files that share an article_id share a key, though their addresses differ."""
     pages = pages_of(site).values()
-    shared = {key for key, count in Counter(page.key for page in pages).items() if count == 2}
-    assert len(shared) == 8
-    assert all(key.isdecimal() for key in shared)
-    assert len({page.article.url for page in pages if page.key in shared}) == 16
+    twice = {key for key, count in Counter(page.key for page in pages).items() if count == 2}
+    assert len(twice) == 8
+    assert all(key.isdecimal() for key in twice)
+    assert len({page.article.url for page in pages if page.key in twice}) == 16
 
 
 def test_bodies_can_stand_in_a_mail(site: HugoSite) -> None:

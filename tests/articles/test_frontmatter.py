@@ -143,7 +143,7 @@ def test_endless_front_matter_is_refused(fence: str) -> None:
         read_document(f"{fence}\n{LINES}{fence}\n".encode())
 
 
-def test_shared_yaml_values_are_made_once() -> None:
+def test_yaml_values_with_many_names_are_made_once() -> None:
     """Aliases of aliases, which would multiply to billions of values, stay one value each."""
     lines = ["a0: &a0 [x, x]"] + [f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]" for n in range(1, 60)]
     made = read_yaml("\n".join(lines))
