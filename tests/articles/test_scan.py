@@ -113,13 +113,14 @@ def test_a_file_that_cannot_be_read_is_told_and_tried_again(tmp_path: Path) -> N
     assert "bad.md" in _stamps(scan(site, _stamps(found), now=NOW))
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything: unreadable files were not tried")
 def test_unreadable_files_and_folders_are_told(tmp_path: Path) -> None:
     """What may not be read is a problem; nothing below an unreadable folder is taken for gone."""
     site = make_site(tmp_path, {"a.md": PAGE, "closed/b.md": PAGE, "c.md": PAGE})
     known = _stamps(scan(site, {}, now=NOW))
     (site.content / "a.md").chmod(0)
     (site.content / "closed").chmod(0)
+    if os.access(site.content / "a.md", os.R_OK):
+        pytest.skip("this user may read everything: unreadable folders were not tried")
     found = scan(site, {"closed/b.md": known["closed/b.md"]}, now=NOW)
     (site.content / "closed").chmod(0o755)
     assert found.gone == frozenset()
