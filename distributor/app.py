@@ -26,7 +26,7 @@ from distributor.articles.scan import NEVER, ScannedFile, Stamp, scan
 from distributor.articles.shelf import FEED, Shelf
 from distributor.config import Config
 from distributor.delivery.worker import Delivered, EmailRoute, SocialRoute, Worker
-from distributor.editions import Choice, Draft, Editions, Order
+from distributor.editions import EVERYBODY, Choice, Draft, Editions, Order
 from distributor.errors import ContentError, DistributorError, NotFound, Problem
 from distributor.explain import Reason, explain
 from distributor.model import Article, ArticleState, Campaign, Digest, Email, Post, Publication
@@ -361,7 +361,7 @@ class App:
                 begin = known[name].handled_at if name in known else now
                 end = now + timedelta(days=days)
                 for place, slot in enumerate(slots_between(newsletter.schedule, zone, begin, end)):
-                    cadences = due_cadences(slot, newsletter.cadences, zone)
+                    cadences = due_cadences(slot, EVERYBODY, zone)
                     count = sum(readers.get(name, {}).get(cadence, 0) for cadence in cadences)
                     waiting = self._waiting(db, name, cadences) if not place and name in known else None
                     expected.append(

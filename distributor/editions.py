@@ -7,6 +7,7 @@ counts the readers again and keeps nothing if they changed into some for whom no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
@@ -16,7 +17,7 @@ from sqlalchemy import Connection
 
 from distributor.articles.shelf import Shelf
 from distributor.config import Config, Newsletter
-from distributor.errors import NotFound
+from distributor.errors import Conflict, NotFound
 from distributor.model import Article, Campaign, CampaignState, Digest, Picture, Publication
 from distributor.planning import selection, slots
 from distributor.planning.selection import Reader
@@ -127,14 +128,14 @@ class Editions:
             newsletter.schedule, zone, handled_at=handled_at, now=now, catch_up=newsletter.catch_up
         )
         for slot in found:
-            yield self._order(name, newsletter, slot, zone)
+            yield self._order(name, slot, zone)
 
-    def _order(self, name: str, newsletter: Newsletter, slot: Slot, zone: ZoneInfo) -> Order:
+    def _order(self, name: str, slot: Slot, zone: ZoneInfo) -> Order:
         return Order(
             name=name,
             slot=slot.key,
             due_at=slot.at,
-            cadences=slots.due_cadences(slot, newsletter.cadences, zone),
+            cadences=slots.due_cadences(slot, EVERYBODY, zone),
             handled_at=slot.at,
         )
 
@@ -192,19 +193,20 @@ class Editions:
         rendered: dict[Choice, Digest] = {}
         for _ in range(ATTEMPTS):
             with self._database.read() as db:
-                if campaigns.campaign_at(db, order.name, order.slot):
-                    self._note_handled(order)
-                    return None
+                is_made = campaigns.campaign_at(db, order.name, order.slot) is not None
                 draft = self.draft(db, order, now)
+            if is_made:
+                self._note_handled(order)
+                return None
             for choice in draft.chosen():
                 if choice not in rendered:
                     rendered[choice] = self.render(order, draft, choice)
-            with self._database.write(snapshot=True) as db:
+            with suppress(Conflict), self._database.write(snapshot=True) as db:
                 article_store.lock(db)
                 draft = self.draft(db, order, now)
                 if all(choice in rendered for choice in draft.chosen()):
                     return self._freeze(db, order, draft, rendered, now)
-        raise NotFound(f"the readers of {order.name} kept changing while its edition was made; try again")
+        raise Conflict(f"the readers of {order.name} kept changing while its edition was made; try again")
 
     def draft(self, db: Connection, order: Order, now: datetime) -> Draft:
         """Who would get what."""

@@ -4,6 +4,7 @@ DistributorError
 ├── ConfigError      distributor.toml, .env or the command line is wrong: every problem at once (exit 2)
 ├── ContentError     the content folder or feed cannot be read: nothing was changed
 ├── DatabaseError    the database is newer than the program, busy, full or away: nothing was half-done
+│   └── Conflict     another process changed the same rows: do it again
 ├── TemplateError    a template has an error, at a file and line
 ├── NotFound         no article, newsletter, channel, campaign or subscriber of that name
 └── SendError        why a message has no receipt
@@ -54,6 +55,10 @@ class ContentError(DistributorError):
 
 class DatabaseError(DistributorError):
     """The database cannot be used; what was committed before is safe."""
+
+
+class Conflict(DatabaseError):
+    """Another process changed the same rows at the same moment; nothing was kept, so do it again."""
 
 
 class TemplateError(DistributorError):

@@ -12,10 +12,11 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from distributor.errors import DatabaseError
+from distributor.errors import Conflict, DatabaseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION = "0001"  # the migration this program was written for; a test compares it with the folder
@@ -137,11 +138,16 @@ def _sqlite(url: str) -> Engine:
     return engine
 
 
+_CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+
+
 @contextmanager
 def _told_plainly(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
+        if isinstance(error.orig, _CONFLICTS):
+            raise Conflict(f"another process did the same at the same moment: {error.orig}") from error
         if remedy := _remedy(str(error.orig), engine):
             raise DatabaseError(f"{error.orig} {remedy}".replace("\n", " ")) from error
         raise
@@ -157,7 +163,6 @@ def _remedy(message: str, engine: Engine) -> str | None:
         ("readonly database", f"({place}): this user may not write there"),
         ("not a database", f"({place}): name another file in [database] url, or restore a backup"),
         ("malformed", f"({place}): restore a backup"),
-        ("could not serialize", "(another process planned at the same moment; try again)"),
         ("connection", "(is PostgreSQL running, and [database] url right?)"),
     ):
         if sign in message:
