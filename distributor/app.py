@@ -270,7 +270,11 @@ class App:
             files=list(found.read),
             gone=set(found.gone),
             unchanged=found.unchanged,
-            problems=[*found.problems, *(problem for file in found.read for problem in file.problems)],
+            problems=[
+                *site.problems,
+                *found.problems,
+                *(problem for file in found.read for problem in file.problems),
+            ],
             facts={"fingerprint": site.fingerprint},
         )
 
