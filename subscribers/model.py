@@ -23,11 +23,12 @@ class Entry:
     address: str  # as `normal_address` gives it
     lists: tuple[str, ...]
     name: str = ""
-    topics: tuple[str, ...] = ()  # none: everything
-    cadence: Cadence = "daily"
+    # Of what is None here, a subscription keeps what it has; a new one is confirmed, daily, of everything.
+    topics: tuple[str, ...] | None = None  # empty: everything
+    cadence: Cadence | None = None
+    state: SubscriptionState | None = None
     timezone: str | None = None  # IANA name
     locale: str | None = None
-    state: SubscriptionState = "confirmed"
     attributes: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -70,8 +71,11 @@ def normal_address(text: str) -> str:
 
 
 def address_hash(address: str) -> bytes:
-    """SHA-256 of the address without regard to case: what makes two spellings one person."""
-    return hashlib.sha256(address.casefold().encode()).digest()
+    """SHA-256 of the address without regard to case: what makes two spellings one person.
+
+    Not of the folded case, in which two people, `groß@` and `gross@`, would be one.
+    """
+    return hashlib.sha256(address.lower().encode(errors="surrogatepass")).digest()
 
 
 def topic_text(topics: tuple[str, ...]) -> str:
@@ -88,5 +92,5 @@ def known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError):
-        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin") from None
+        raise ValueError(f"{name[:60]!r} is no time zone; write one like Europe/Berlin") from None
     return name

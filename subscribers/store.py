@@ -12,7 +12,15 @@ from sqlalchemy import ARRAY, BigInteger, ColumnElement, Connection, case, cast,
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import Row
 
-from subscribers.model import CADENCES, Entry, Subscriber, Subscription, address_hash, topic_text
+from subscribers.model import (
+    CADENCES,
+    Entry,
+    Subscriber,
+    Subscription,
+    address_hash,
+    normal_address,
+    topic_text,
+)
 from subscribers.schema import list_, position, subscriber, subscription, suppression
 
 
@@ -127,22 +135,25 @@ def _subscription_row(place: tuple[int, int], entry: Entry, now: datetime) -> di
     return {
         "list": place[0],
         "subscriber": place[1],
-        "state": entry.state,
-        "cadence": entry.cadence,
-        "topics": topic_text(entry.topics),
+        "state": entry.state or "confirmed",
+        "cadence": entry.cadence or "daily",
+        "topics": topic_text(entry.topics or ()),
         "created_at": now,
     }
 
 
 def _change(db: Connection, row: Row[Any], entry: Entry) -> bool:
     """Bring a subscription up to its entry; a reader who changes cadence keeps the place they have."""
-    topics = topic_text(entry.topics)
-    # An unconfirmed entry never takes back a confirmation.
-    state = "confirmed" if row.state == "confirmed" and entry.state == "unconfirmed" else entry.state
-    if (row.cadence, row.topics, row.state) == (entry.cadence, topics, state):
+    values: dict[str, Any] = {
+        "topics": row.topics if entry.topics is None else topic_text(entry.topics),
+        "cadence": entry.cadence or row.cadence,
+        "state": entry.state or row.state,
+    }
+    if row.state == "confirmed" and entry.state == "unconfirmed":  # never takes back a confirmation
+        values["state"] = row.state
+    if (row.topics, row.cadence, row.state) == tuple(values.values()):
         return False
-    values: dict[str, Any] = {"topics": topics, "cadence": entry.cadence, "state": state}
-    if entry.cadence != row.cadence and row.served_through is None and row.state == "confirmed":
+    if values["cadence"] != row.cadence and row.served_through is None and row.state == "confirmed":
         values["served_through"] = db.scalar(
             select(position.c.served_through).where(
                 position.c.list == row.list, position.c.cadence == row.cadence
@@ -192,8 +203,8 @@ def counts(db: Connection) -> dict[str, dict[str, int]]:
 
 
 def find(db: Connection, address: str) -> Subscriber | None:
-    """The subscriber of that address, in whatever case it is written."""
-    row = db.execute(select(subscriber).where(subscriber.c.address_hash == address_hash(address))).first()
+    """The subscriber of that address, however it is written."""
+    row = db.execute(select(subscriber).where(subscriber.c.address_hash == _hash_of(address))).first()
     return next(_with_subscriptions(db, [row])) if row else None
 
 
@@ -295,8 +306,16 @@ def unsubscribe(db: Connection, name: str, subscriber_id: int) -> bool:
 
 def suppress(db: Connection, address: str, *, reason: str, now: datetime) -> None:
     """Let nothing be sent to the address from now on; the first reason stays."""
-    row = {"address_hash": address_hash(address), "reason": reason, "created_at": now}
+    row = {"address_hash": _hash_of(address), "reason": reason, "created_at": now}
     db.execute(_insert(db, suppression).values(row).on_conflict_do_nothing())
+
+
+def _hash_of(address: str) -> bytes:
+    """The hash of an address that somebody wrote; of one that is none, too."""
+    try:
+        return address_hash(normal_address(address))
+    except ValueError:
+        return address_hash(address)
 
 
 def _insert(db: Connection, table: Any) -> Any:

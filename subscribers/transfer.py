@@ -32,8 +32,10 @@ SPELLINGS = {  # how other programs head their columns -> ours
     "language": "locale",
     "status": "state",
 }
-STATES = {"subscribed": "confirmed", "enabled": "confirmed", "active": "confirmed", "": "confirmed"}
+STATES = {"subscribed": "confirmed", "enabled": "confirmed", "active": "confirmed"}
 LONGEST_RECORD = 20  # lines: a quote open for longer was never closed
+LONGEST_CELL = 2000  # characters, of a column we know
+NO_TEXT = 'is no UTF-8 text; save the file as "CSV UTF-8"'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +93,8 @@ def _entries(
     records = _records(lines, result.problems)
     header = next(records, None)
     columns = _columns(header[1]) if header else []
+    if any(_is_no_text(name) for name in columns):
+        raise NoAddresses(f"the first line {NO_TEXT}")
     if "email" not in columns:
         raise NoAddresses("no column is headed 'email'; the first line must name the columns")
     for line, cells in records:
@@ -106,33 +110,59 @@ def _entries(
 
 
 def _columns(header: Sequence[str]) -> list[str]:
-    names = [name.strip().lstrip("\ufeff").lower() for name in header]
+    names = [re.sub(r"[\s_]+", " ", name).strip().lower() for name in header]
     return [SPELLINGS.get(name, name) for name in names]
 
 
 def _records(lines: Iterable[str], problems: list[RowProblem]) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each record; a quote that is never closed costs its own line only."""
     waiting = _Lines(lines)
-    delimiter = None
+    delimiter = ""
     while (start := waiting.next()) is not None:
         number, text = start
+        text = text.removeprefix("\ufeff") if number == 1 else text
+        if number == 1 and (named := re.fullmatch(r"sep=([,;\t|])\s*", text)):  # Excel's own first line
+            delimiter = named[1]
+            continue
+        if not text.strip():
+            continue
+        delimiter = delimiter or _delimiter(text)
         taken = [text]
-        while "".join(taken).count('"') % 2 and len(taken) < LONGEST_RECORD:
-            if (more := waiting.next()) is None:
-                break
-            taken.append(more[1])
-        record = "".join(taken)
-        if record.count('"') % 2:
+        try:
+            cells = _cells(taken, delimiter)
+            while cells is None and len(taken) < LONGEST_RECORD and (more := waiting.next()):
+                taken.append(more[1])
+                cells = _cells(taken, delimiter)
+        except csv.Error as error:
+            if len(taken) == 1:
+                problems.append(RowProblem(line=number, reason=f"is not CSV: {error}"))
+                continue
+            cells = None
+        if cells is None:
             problems.append(RowProblem(line=number, reason="a quotation mark is opened and never closed"))
             waiting.put_back(number + 1, taken[1:])
             continue
-        delimiter = delimiter or _delimiter(record)
-        try:
-            cells = next(csv.reader([record], delimiter=delimiter), [])
-        except csv.Error as error:
-            problems.append(RowProblem(line=number, reason=f"is not CSV: {error}"))
-            continue
         yield number, cells
+
+
+def _cells(taken: Sequence[str], delimiter: str) -> list[str] | None:
+    """The cells of a record that stands on these lines; None while a quotation mark is open.
+
+    What stands on one line is read with indulgence. A cell of several lines must end as RFC 4180 has it, or a
+    forgotten quotation mark would find its end in a later row, and swallow those between.
+
+    Raises:
+        csv.Error: they are no record.
+    """
+    record = "".join(taken)
+    # If the line after the last became part of the record, the quotation mark is still open.
+    rows = list(csv.reader([record, _AFTER], delimiter=delimiter))
+    if rows[-1] != [_AFTER]:
+        return None
+    return rows[0] if len(taken) == 1 else next(csv.reader([record], delimiter=delimiter, strict=True))
+
+
+_AFTER = "."
 
 
 class _Lines:
@@ -150,7 +180,7 @@ class _Lines:
 
 
 def _delimiter(header: str) -> str:
-    return max(",;\t", key=header.count)
+    return max(",;\t|", key=header.count)
 
 
 def _entry(
@@ -162,22 +192,28 @@ def _entry(
 ) -> Entry:
     if width > len(columns):
         raise ValueError(f"has {width} cells where the first line names {len(columns)} columns")
+    if any(map(_is_no_text, row.values())):
+        raise ValueError(NO_TEXT)
+    if too_long := [name for name in COLUMNS if len(row.get(name, "")) > LONGEST_CELL]:
+        raise ValueError(f"{too_long[0]} is longer than {LONGEST_CELL:,} characters")
     text = {name: _unquoted(value.strip()) for name, value in row.items()}
     lists = _several(text.get("newsletters", "")) or tuple(default_lists)
     if unknown := [name for name in lists if name not in list_ids]:
         known = ", ".join(list_ids) or "(none)"
-        raise ValueError(f"there is no newsletter {unknown[0]!r}; there are: {known}")
+        raise ValueError(f"there is no newsletter {unknown[0][:60]!r}; there are: {known}")
     if not lists:
         raise ValueError("names no newsletter; add a column 'newsletters' or use --newsletter")
     return Entry(
         address=normal_address(text.get("email", "")),
         name=_name(text),
         lists=lists,
-        topics=_several(text.get("topics", "")),
-        cadence=_one_of(text.get("cadence", "").lower() or "daily", CADENCES, "cadence"),
+        topics=_several(text["topics"]) if "topics" in text else None,
+        cadence=_one_of(text["cadence"].lower(), CADENCES, "cadence") if text.get("cadence") else None,
+        state=_one_of(_state(text["state"]), get_args(SubscriptionState), "state")
+        if text.get("state")
+        else None,
         timezone=known_zone(text["timezone"]) if text.get("timezone") else None,
         locale=text.get("locale") or None,
-        state=_one_of(_state(text.get("state", "")), get_args(SubscriptionState), "state"),
         attributes={name: value for name, value in text.items() if value and name not in _KNOWN},
     )
 
@@ -185,9 +221,15 @@ def _entry(
 _KNOWN = {*COLUMNS, "first name", "last name", ""}
 
 
+def _is_no_text(cell: str) -> bool:
+    """Whether bytes were not UTF-8 (read with `surrogateescape`), or are of a UTF-16 file."""
+    return re.search("[\x00\ud800-\udfff]", cell) is not None
+
+
 def _name(text: Mapping[str, str]) -> str:
     parts = (text.get("first name", ""), text.get("last name", ""))
-    return re.sub(r"\s+", " ", text.get("name") or " ".join(filter(None, parts)))
+    name = text.get("name") or " ".join(filter(None, parts))
+    return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", name).strip()
 
 
 def _state(text: str) -> str:
@@ -195,14 +237,14 @@ def _state(text: str) -> str:
 
 
 def _several(text: str) -> tuple[str, ...]:
-    return tuple(filter(None, (part.strip() for part in re.split(r"[;,|]", text))))
+    return tuple(filter(None, (" ".join(part.split()) for part in re.split(r"[;,|]", text))))
 
 
 def _one_of(value: str, known: Sequence[T], what: str) -> T:
     for choice in known:
         if choice == value:
             return choice
-    raise ValueError(f"{what} {value!r} is none of {', '.join(map(str, known))}")
+    raise ValueError(f"{what} {value[:60]!r} is none of {', '.join(map(str, known))}")
 
 
 def write_csv(people: Iterable[Subscriber], file: TextIO) -> int:
@@ -231,12 +273,13 @@ def write_csv(people: Iterable[Subscriber], file: TextIO) -> int:
 
 def _unquoted(text: str) -> str:
     """What `_harmless` was given."""
-    return text[1:] if text[:1] == "'" and text[1:2] in _FORMULA else text
+    return text[1:] if _FORMULA.match(text.removeprefix("'")) and text.startswith("'") else text
 
 
-_FORMULA = frozenset("=+-@\t\r")
+# What a spreadsheet would run; and what looks as if it had been made harmless already.
+_FORMULA = re.compile(r"'*[=+\-@\t\r]")
 
 
 def _harmless(text: str) -> str:
     """No cell that a spreadsheet would run as a formula (OWASP: CSV injection)."""
-    return "'" + text if text[:1] in _FORMULA else text
+    return "'" + text if _FORMULA.match(text) else text

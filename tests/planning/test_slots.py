@@ -59,7 +59,7 @@ def test_a_schedule_keeps_the_clock_on_the_wall(zone: ZoneInfo, begin: date, bef
     ],
 )
 def test_a_time_that_the_clock_skips_is_due_after_the_gap(zone: ZoneInfo, schedule: str, day: date, due: str):
-    """Without a half past two that day, the edition comes right after the gap, once, for daily readers too."""
+    """Without a half past two that day, the edition comes right after the gap, once, to daily readers too."""
     start = datetime(day.year, day.month, day.day, tzinfo=zone)
     [slot] = slots_between(schedule, zone, start, start + timedelta(hours=20))
     assert slot.at.astimezone(zone).strftime("%H:%M") == due
