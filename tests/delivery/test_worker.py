@@ -67,7 +67,7 @@ def test_a_batch_is_at_most_what_the_provider_takes(app: App, tmp_path: Path):
 
 
 def test_a_final_refusal_of_one_recipient_leaves_the_others_accepted(app: App, tmp_path: Path):
-    """What a provider refuses inside an accepted call is refused for that recipient alone, with its reason."""
+    """What a provider refuses inside an accepted call is refused for it alone, with the reason."""
 
     def answer(batch: Batch, emails: Sequence[Email]) -> Answer:
         bad = {email.recipient: "no such mailbox" for email in emails if email.address == READERS[2]}
