@@ -10,7 +10,8 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import chdir
+from contextlib import chdir, contextmanager
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -26,16 +27,20 @@ from pydantic_core import to_jsonable_python
 from typer.main import get_command
 from typer.testing import CliRunner, Result
 
-from distributor import config
+from distributor import __version__, config, errors
 from distributor.cli.main import app
+from distributor.model import CampaignState, DeliveryState, Wishes
+from distributor.rendering.filters import FILTERS
 from distributor.resources import examples
+from distributor.store import schema
 from subscribers.transfer import COLUMNS
 
 ROOT = Path(__file__).parent.parent
-README, CONFIGURATION, TEMPLATES, SUBSCRIBERS, TROUBLESHOOTING = (
+README, ARCHITECTURE, CONFIGURATION, TEMPLATES, SUBSCRIBERS, TROUBLESHOOTING = (
     ROOT / name
     for name in (
         "README.md",
+        "docs/architecture.md",
         "docs/configuration.md",
         "docs/templates.md",
         "docs/subscribers.md",
@@ -137,6 +142,54 @@ def test_make_has_every_target_that_is_named() -> None:
     assert {"demo", "test"} <= named <= targets
 
 
+# --- the plan of the house ---
+
+
+def test_every_table_of_the_database_is_described() -> None:
+    """The architecture has a row for each table, and none for one that is gone."""
+    rows = table_below(ARCHITECTURE, "Tables")
+    assert {name for row in rows for name in re.findall(r"`(\w+)`", row[0])} == set(schema.tables.tables)
+
+
+def test_every_room_is_described() -> None:
+    """Each module and package at the top of the program has its place among the rooms."""
+    rooms = {
+        name for row in table_below(ARCHITECTURE, "Rooms") for name in re.findall(r"`([\w.]+)/?`", row[0])
+    }
+    modules = (file.name for file in (ROOT / "distributor").iterdir() if file.name[0] not in "_.")
+    assert {name for name in modules if (ROOT / "distributor" / name).suffix in ("", ".py")} <= rooms
+
+
+def test_every_state_and_failure_is_told() -> None:
+    """The diagrams have each state that is ever taken, and the failure rule each kind of failure."""
+    charts = "".join(fenced(ARCHITECTURE, "mermaid")).replace("_", " ")
+    told = charts + ARCHITECTURE.read_text(encoding="utf-8")
+    states = {*CampaignState, *DeliveryState} - {CampaignState.DRAFT, CampaignState.CANCELLED}  # for later
+    assert {state for state in states if not re.search(rf"\b{state}\b", charts)} == set()
+    assert "cancelled" in told
+    failures = [plain(row[0]) for row in table_below(ARCHITECTURE, "Delivering") if row[0][1].isupper()]
+    assert failures == [kind.__name__ for kind in errors.SendError.__subclasses__()]
+
+
+def test_the_filters_described_are_those_there_are() -> None:
+    """Templates have the filters of the page, no more and no fewer."""
+    named = [re.split(r"[(`]", row[0].strip("`"))[0] for row in table_below(TEMPLATES, "Filters")]
+    assert sorted(named) == sorted(FILTERS)
+
+
+def test_every_wish_of_an_article_is_shown() -> None:
+    """The front matter of the page has each thing that an article may ask of us."""
+    [block] = [block for block in fenced(CONFIGURATION, "toml") if block.startswith("+++")]
+    shown = rtoml.loads(block.replace("+++", ""))["distributor"]
+    assert set(shown) == {field.name for field in fields(Wishes)}
+
+
+def test_the_documents_speak_of_this_version() -> None:
+    """A new version has its words."""
+    for name in ("README.md", "CHANGELOG.md"):
+        assert __version__ in (ROOT / name).read_text(encoding="utf-8")
+
+
 # --- links and files ---
 
 
@@ -150,6 +203,14 @@ def test_links_lead_somewhere(file: Path) -> None:
         target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
         assert target.exists(), link
         assert not parts.fragment or parts.fragment in anchors(target), link
+
+
+@pytest.mark.parametrize("file", DOCUMENTS, ids=lambda file: file.name)
+def test_pictures_are_light_and_say_what_they_show(file: Path) -> None:
+    """A picture in a document weighs 250 kB at most, and its words serve those who do not see it."""
+    for picture in (token for token in inline(file) if token.type == "image"):
+        assert (file.parent / str(picture.attrGet("src"))).stat().st_size <= 250_000
+        assert len(picture.content) > 20
 
 
 def test_messages_that_are_explained_exist() -> None:
@@ -258,6 +319,26 @@ def test_the_templates_shown_render(workspace: Path) -> None:
     ]
 
 
+def test_templates_get_what_is_promised(workspace: Path) -> None:
+    """Each name in the tables of the page is there when a mail or post is rendered."""
+    mails = [name for row in table_below(TEMPLATES, "Mails: what a template gets") for name in names(row)]
+    later = {"subject", "preheader"}  # only the HTML has them
+    attributes = mails[mails.index("title") :]
+    lines = [f"{{{{ {name} is defined }}}}" for name in mails if name not in {*attributes, *later}]
+    lines += [f"{{{{ stories[0].{name} is defined }}}}" for name in attributes]
+    posts = [name for row in table_below(TEMPLATES, "Posts: what a template gets") for name in names(row)]
+    with instead(workspace / "templates/email/digest.txt.j2", "\n".join(lines)):
+        assert run("distributor preview daily --out look").exit_code == 0
+        texts = [file.read_text("utf-8") for file in (workspace / "look/digests").glob("*.txt")]
+    assert set(texts) == {"True\n" * len(lines)}
+    with instead(
+        workspace / "templates/social/post.mastodon.txt.j2",
+        " ".join(f"{{{{ {name} is defined }}}}" for name in posts),
+    ):
+        said = run("distributor post 4101 --dry-run").output.split("\n")[1]
+    assert said.split() == ["True"] * len(posts)
+
+
 def test_the_subscribers_file_shown_can_be_imported(workspace: Path) -> None:
     """The CSV of the page has every column the program knows, and every row of it is good."""
     [text] = fenced(SUBSCRIBERS, "csv")
@@ -267,6 +348,22 @@ def test_the_subscribers_file_shown_can_be_imported(workspace: Path) -> None:
     (workspace / "shown.csv").write_text(text, encoding="utf-8")
     result = orjson.loads(run("distributor subscribers import shown.csv --json").stdout)
     assert (result["rows"], result["problems"]) == (3, [])
+
+
+def names(row: list[str]) -> list[str]:
+    """The names in a row's first cell."""
+    return re.findall(r"`(\w+)`", row[0])
+
+
+@contextmanager
+def instead(file: Path, text: str) -> Iterator[None]:
+    """*text* in *file* for a while."""
+    before = file.read_bytes() if file.exists() else None
+    file.write_text(text, encoding="utf-8")
+    try:
+        yield
+    finally:
+        file.unlink() if before is None else file.write_bytes(before)
 
 
 def first_use() -> list[str]:
