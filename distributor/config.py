@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, time, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -18,6 +19,7 @@ from zoneinfo import ZoneInfo
 import rtoml
 from cronsim import CronSim, CronSimError
 from dotenv import dotenv_values
+from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -40,12 +42,14 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin or UTC") from error
+        raise ValueError(f"{name[:60]!r} is no time zone; write one like Europe/Berlin or UTC") from error
     return name
 
 
 def _readable_cron(expression: str) -> str:
     try:
+        if len(expression.split()) != 5:  # slots are named by the minute, so there are no seconds
+            raise CronSimError("wrong number of fields")
         next(CronSim(expression, datetime(2026, 1, 1, tzinfo=UTC)))
     except (CronSimError, StopIteration) as error:
         raise ValueError(f"{expression!r} is no cron schedule; every day at seven is '0 7 * * *'") from error
@@ -53,9 +57,62 @@ def _readable_cron(expression: str) -> str:
 
 
 def _no_header_injection(value: str) -> str:
-    if any(ord(character) < 32 for character in value):
+    if any(not character.isprintable() for character in value):
         raise ValueError("line breaks and control characters cannot stand in a mail header")
     return value
+
+
+def _mail_address(value: str) -> str:
+    try:
+        mailbox(value)
+    except ValueError as error:
+        raise ValueError(f"{error} Write it like The Daily <news@example.org>") from error
+    return value
+
+
+def mailbox(text: str) -> tuple[str, str]:
+    """The name and the address of "Name <address>", whatever the name has in it.
+
+    The address has its domain in ASCII (RFC 5890) unless its local part is not, when it needs UTF-8 anyway.
+
+    Raises:
+        ValueError: there is no address; the message says why.
+    """
+    found = re.fullmatch(r"(.*?)\s*<([^<>]*)>\s*", text)
+    name, address = found.groups() if found else ("", text)
+    try:
+        checked = validate_email(address.strip(), check_deliverability=False, test_environment=True)
+    except EmailNotValidError as error:
+        raise ValueError(str(error)) from None
+    return name.strip().strip('"'), checked.ascii_email or checked.normalized
+
+
+def _time_span(value: str) -> str:
+    try:
+        _, _ = (time.fromisoformat(part) for part in value.split("-"))
+    except ValueError as error:
+        raise ValueError(f"{value!r} is no span of time; write one like 22:00-07:00") from error
+    return value
+
+
+def _long_enough(value: SecretStr) -> SecretStr:
+    if 0 < len(value.get_secret_value().encode()) < 16:
+        raise ValueError("is too short to keep anything secret; it needs at least 16 characters")
+    return value
+
+
+def _one_topic(name: str) -> str:
+    if not name.strip() or set(name) & set(",;|"):
+        raise ValueError(
+            "commas, semicolons and bars stand between topics, and cannot stand in the name of one"
+        )
+    return name
+
+
+def _plain_name(name: str) -> str:
+    if not re.fullmatch(r"[^\W_][\w .-]{0,63}", name) or name[-1] in " .":
+        raise ValueError("a name has letters, digits, dots, dashes and spaces, and 64 of them at most")
+    return name
 
 
 def _web_address(value: str) -> str:
@@ -68,6 +125,12 @@ ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, AfterValidator(_readable_cron)]
 HeaderText = Annotated[str, AfterValidator(_no_header_injection)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+MailAddress = Annotated[HeaderText, AfterValidator(_mail_address)]
+Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]  # BCP 47
+TimeSpan = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d-\d\d:\d\d$"), AfterValidator(_time_span)]
+Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Name = Annotated[str, AfterValidator(_plain_name)]  # of a table; folders and headers are named by it
+Topic = Annotated[str, AfterValidator(_one_topic)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
@@ -83,7 +146,7 @@ class Site(_Table):
     base_url: WebAddress | None = None  # default: baseURL of the site's own configuration
     timezone: ZoneName | None = None  # default: timeZone of the site's own configuration, else UTC
     title: HeaderText | None = None  # default: title of the site's own configuration
-    language: str | None = None  # BCP 47; default: languageCode of the site's own configuration
+    language: Language | None = None  # default: languageCode of the site's own configuration
     logo: str | None = None  # address of a picture, or a file
     color: Color = "#1a4f8b"  # of headings, buttons and cards
     font: Path | None = None  # TrueType file for cards, where the one that is shipped lacks your script
@@ -104,7 +167,7 @@ class Database(_Table):
 class Web(_Table):
     public_url: WebAddress = "http://127.0.0.1:8080"  # where readers reach the pages and pictures
     listen: str = "127.0.0.1:8080"
-    secret: SecretStr = SecretStr("")  # signs readers' links
+    secret: Secret = SecretStr("")  # signs readers' links
 
 
 class Limits(_Table):
@@ -126,14 +189,16 @@ class Newsletter(_Table):
     """Editions of articles by mail, on a schedule."""
 
     title: HeaderText
-    from_: HeaderText = Field(alias="from")  # "The Daily <news@example.org>"
-    reply_to: HeaderText | None = None
+    from_: MailAddress = Field(alias="from")  # "The Daily <news@example.org>"
+    reply_to: MailAddress | None = None
     description: str = ""
     providers: tuple[str, ...] = Field(min_length=1)
     schedule: Cron
     timezone: ZoneName | None = None  # default: the site's
     cadences: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
-    topics: Mapping[str, tuple[str, ...]] = {}  # what readers choose from -> tags, categories, sources
+    topics: Mapping[
+        Topic, Annotated[tuple[str, ...], Field(min_length=1)]
+    ] = {}  # what readers choose from -> tags, categories, sources
     sections: Literal["topic", "source", "none"] = "none"  # how an edition is divided
     min_articles: int = Field(1, ge=1)  # with fewer, a reader waits for the next edition
     max_articles: int = Field(12, ge=1)  # with more, the rest are headlines
@@ -171,13 +236,13 @@ class Channel(_Table):
     template: str = "post"
     media: Literal["banner", "card", "qr", "none"] = "banner"
     link: Literal["url", "qr", "none"] = "url"
-    language: str | None = None  # BCP 47; default: the article's, else the site's
+    language: Language | None = None  # default: the article's, else the site's
     topics: tuple[str, ...] = ()  # only articles of these; none: all
     hashtags: int = Field(3, ge=0, le=30)  # at most
     utm: Mapping[str, str] = {}  # campaign parameters for the link to the site
     max_per_day: int | None = Field(None, ge=1)
-    min_gap: timedelta = timedelta(0)
-    quiet_hours: Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d-\d\d:\d\d$")] | None = None
+    min_gap: timedelta = Field(timedelta(0), ge=timedelta(0))  # seconds, or ISO 8601: "PT30M"
+    quiet_hours: TimeSpan | None = None  # "22:00-07:00": what is due then waits
     timezone: ZoneName | None = None  # default: the site's
 
 
@@ -199,9 +264,9 @@ class Config(_Table):
     database: Database = Database()
     web: Web = Web()
     pictures: Pictures = Pictures()
-    providers: Mapping[str, Provider] = {}
-    newsletters: Mapping[str, Newsletter] = {}
-    channels: Mapping[str, Channel] = {}
+    providers: Mapping[Name, Provider] = {}
+    newsletters: Mapping[Name, Newsletter] = {}
+    channels: Mapping[Name, Channel] = {}
 
     @property
     def home(self) -> Path:
@@ -228,34 +293,62 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
         ConfigError: with every problem, in the order of the file.
     """
     path = path.absolute()
+    source, tables = _read(path)
+    known = _dotenv(path.parent / ".env") | dict(os.environ if environment is None else environment)
+    problems: list[Problem] = []
+    used: dict[str, str] = {}
+    tables = _filled(tables, known, problems, used, path, source)
+    _set(tables, "database", "url", known.get("DATABASE_URL"))
+    _set(tables, "web", "secret", known.get("DISTRIBUTOR_SECRET"), over=False)
+    config = None
     try:
-        source = path.read_text(encoding="utf-8")
+        config = Config.model_validate({key: tables[key] for key in tables if key != "path"} | {"path": path})
+        problems += _contradictions(config, source)
+    except ValidationError as error:
+        problems += (_problem(path, source, entry) for entry in error.errors())
+    if "path" in tables:
+        problems.append(_problem(path, source, {"loc": ("path",), "type": "extra_forbidden"}))
+    if problems or config is None:
+        shown = (_without_secrets(problem, used) for problem in problems)
+        raise ConfigError(sorted(shown, key=lambda problem: problem.line or 0))
+    return _from_home(config)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """The file's text and its tables."""
+    try:
+        source = path.read_text(encoding="utf-8-sig")
+        return source, rtoml.loads(source)
     except FileNotFoundError:
         remedy = "make one with `distributor init`, or name it with --config"
         raise ConfigError([Problem(path=str(path), reason="there is no such file", remedy=remedy)]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError([Problem(path=str(path), reason=f"cannot be read: {error}")]) from error
-    try:
-        tables = rtoml.loads(source)
+    except UnicodeDecodeError as error:
+        raise ConfigError([_not_utf8(path, error)]) from None
+    except OSError as error:
+        raise ConfigError([Problem(path=str(path), reason=f"cannot be read: {error.strerror}")]) from error
     except rtoml.TomlParsingError as error:
-        raise ConfigError([_unparsable(path, str(error))]) from error
+        raise ConfigError([_unparsable(path, str(error))]) from None
 
-    known = dotenv_values(path.parent / ".env") | dict(os.environ if environment is None else environment)
-    problems: list[Problem] = []
-    tables = _filled(tables, known, problems, path, source)
-    if known.get("DATABASE_URL"):
-        tables.setdefault("database", {})["url"] = known["DATABASE_URL"]
-    if known.get("DISTRIBUTOR_SECRET"):
-        tables.setdefault("web", {}).setdefault("secret", known["DISTRIBUTOR_SECRET"])
+
+def _dotenv(path: Path) -> dict[str, str | None]:
     try:
-        config = Config.model_validate(tables | {"path": path})
-    except ValidationError as error:
-        problems += (_problem(path, source, entry) for entry in error.errors())
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0)) from None
-    problems += _contradictions(config, source)
-    if problems:
-        raise ConfigError(sorted(problems, key=lambda problem: problem.line or 0))
-    return _from_home(config)
+        return dict(dotenv_values(path))
+    except UnicodeDecodeError as error:
+        raise ConfigError([_not_utf8(path, error)]) from None
+    except OSError as error:
+        raise ConfigError([Problem(path=str(path), reason=f"cannot be read: {error.strerror}")]) from error
+
+
+def _not_utf8(path: Path, error: UnicodeDecodeError) -> Problem:
+    line = error.object[: error.start].count(b"\n") + 1
+    return Problem(path=str(path), line=line, reason="is not UTF-8 text", remedy="save it as UTF-8")
+
+
+def _set(tables: dict[str, Any], table: str, key: str, value: str | None, *, over: bool = True) -> None:
+    """Set what the environment says, unless the table is none, which is a problem of its own."""
+    found = tables.setdefault(table, {})
+    if value and isinstance(found, dict) and (over or not found.get(key)):
+        found[key] = value
 
 
 _REFERENCE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
@@ -265,19 +358,23 @@ def _filled(
     tables: dict[str, Any],
     known: Mapping[str, str | None],
     problems: list[Problem],
+    used: dict[str, str],
     path: Path,
     source: str,
 ) -> dict[str, Any]:
-    """*tables* with every `${NAME}` replaced; what is not set becomes a problem, never an empty string."""
+    """*tables* with every `${NAME}` replaced; what is not set becomes a problem, never an empty string.
+
+    *used* gets the values that were put in, with their names.
+    """
 
     def fill(value: Any) -> Any:
         if isinstance(value, dict):
             return {key: fill(member) for key, member in value.items()}
         if isinstance(value, list):
             return [fill(member) for member in value]
-        return _REFERENCE.sub(replace, value) if isinstance(value, str) else value
+        return _REFERENCE.sub(put_in, value) if isinstance(value, str) else value
 
-    def replace(match: re.Match[str]) -> str:
+    def put_in(match: re.Match[str]) -> str:
         name = match[1]
         value = known.get(name)
         if value is None:
@@ -286,21 +383,42 @@ def _filled(
             problem = Problem(path=str(path), line=line, reason=f"${{{name}}} is not set", remedy=remedy)
             if problem not in problems:
                 problems.append(problem)
+        used[value or ""] = name
         return value or ""
 
     filled: dict[str, Any] = fill(tables)
     return filled
 
 
+def _without_secrets(problem: Problem, used: Mapping[str, str]) -> Problem:
+    """The same problem, with the names of values that came from the environment in their place."""
+    reason = problem.reason
+    for value in sorted(filter(None, used), key=len, reverse=True):
+        for form in (value, repr(value)[1:-1]):
+            reason = reason.replace(form, f"${{{used[value]}}}")
+    return replace(problem, reason=reason)
+
+
 def _unparsable(path: Path, message: str) -> Problem:
-    line = re.search(r"line (\d+)", message)
-    reason = message.strip().splitlines()[-1] if "\n" in message else message
-    return Problem(path=str(path), line=int(line[1]) if line else None, reason=f"is not TOML: {reason}")
+    found = re.fullmatch(r"(?s)(.*?)(?: at line (\d+) column \d+)?", message.strip())
+    reason, line = found.groups() if found else (message, None)
+    return Problem(path=str(path), line=int(line) if line else None, reason=f"is not TOML: {reason}")
+
+
+WORDS = {  # pydantic's kind of error -> what a person is told of it
+    "dict_type": "is a table, with settings below it",
+    "mapping_type": "is a table, with settings below it",
+    "model_type": "is a table, with settings below it",
+    "model_attributes_type": "is a table, with settings below it",
+    "string_type": "is text, written in quotation marks",
+    "too_short": "needs at least one",
+    "tuple_type": "is a list, written in [ ]",
+}
 
 
 def _problem(path: Path, source: str, entry: Any) -> Problem:
     """A validation error as a person would say it."""
-    keys = [str(key) for key in entry["loc"]]
+    keys = [str(key) for key in entry["loc"] if key != "[key]"]
     line = _line_of(source, keys)
     name = ".".join(keys)
     if entry["type"] == "extra_forbidden":
@@ -309,7 +427,7 @@ def _problem(path: Path, source: str, entry: Any) -> Problem:
         return Problem(path=str(path), line=line, reason=f"{name} is not a setting", remedy=remedy)
     if entry["type"] == "missing":
         return Problem(path=str(path), line=line, reason=f"{name} is missing", remedy=f"add {keys[-1]} = …")
-    reason = entry["msg"].removeprefix("Value error, ")
+    reason = WORDS.get(entry["type"]) or entry["msg"].removeprefix("Value error, ")
     return Problem(path=str(path), line=line, reason=f"{name}: {reason}" if name else reason)
 
 
@@ -322,9 +440,14 @@ def _names_beside(keys: list[str]) -> list[str]:
         "providers": Provider,
         "newsletters": Newsletter,
         "channels": Channel,
+        "limits": Limits,
     }
-    table = tables.get(keys[0], Config) if len(keys) > 1 else Config
-    return [field.alias or name for name, field in table.model_fields.items()]
+    table: type[_Table] = Config
+    if len(keys) > 1:
+        table = tables.get(keys[-2]) or tables.get(keys[0], Config)
+    return [
+        field.alias or name for name, field in table.model_fields.items() if (table, name) != (Config, "path")
+    ]
 
 
 def _line_of(source: str, keys: list[str]) -> int | None:
@@ -333,19 +456,20 @@ def _line_of(source: str, keys: list[str]) -> int | None:
     table: list[str] = []
     for number, text in enumerate(source.splitlines(), 1):
         if header := re.match(r"\s*\[+\s*([^\]]+?)\s*\]+", text):
-            table = [part.strip().strip("\"'") for part in header[1].split(".")]
-            if table == keys[: len(table)]:
+            table = _parts(header[1])
+            if table[: len(keys)] == keys:
+                return number
+            if keys[: len(table)] == table:
                 place = place or number
-                if len(table) == len(keys):
-                    return number
-        elif (
-            (setting := re.match(r"""\s*["']?([\w.-]+)["']?\s*=""", text))
-            and table == keys[: len(table)]
-            and len(keys) > len(table)
-            and setting[1] == keys[len(table)]
-        ):
-            return number
+        elif setting := re.match(r"\s*([^#=]+?)\s*=", text):
+            parts = [*table, *_parts(setting[1])]
+            if keys[: len(parts)] == parts:
+                return number
     return place
+
+
+def _parts(name: str) -> list[str]:
+    return [part.strip().strip("\"'") for part in name.split(".")]
 
 
 def _contradictions(config: Config, source: str) -> Iterator[Problem]:
