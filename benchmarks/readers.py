@@ -37,7 +37,7 @@ def add_readers(url: str, count: int, *, topics: int) -> None:
         subscriptions = (
             "INSERT INTO subscription (list, subscriber, state, cadence, topics, created_at)"
             f" SELECT (SELECT id FROM list WHERE name = :newsletter), id, 'confirmed', 'daily', {topic}, 0"
-            " FROM subscriber ORDER BY id"
+            " FROM subscriber ORDER BY subscriber.id"
         )
         db.execute(text(subscriptions), {"newsletter": NEWSLETTER})
     if kind == "postgresql":  # as its autovacuum would, a minute later

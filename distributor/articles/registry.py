@@ -63,17 +63,19 @@ def register(
     rows = [_row(file, before.get(file.path)) for file in read]
     fresh = {row.path for row in rows}
     rows += (row for row in store.pages_changing(db, until=now) if row.path not in fresh)
-    known = [_known(row, now) for row in rows if row.data is not None]
+    pages = {file.path: file.page for file in read}
+    known = [_known(row, now, pages.get(row.path)) for row in rows if row.data is not None]
     unread = [row for row in rows if row.data is None]
 
-    numbered = _number(db, known, set(gone), now, result)
+    numbered, fresh_articles = _number(db, known, set(gone), now, result)
     if result.is_first:
         _mark_baseline(db, numbered, since)
     _link(known, numbered)
     store.keep_pages(db, unread + [entry.row for entry in known])
     store.keep_addresses(db, _addresses(known))
     touched = {row.article for row in before.values()} | {entry.row.article for entry in known}
-    _settle(db, {id_ for id_ in touched if id_ is not None}, now, result)
+    # A fresh article was just written as the first of its pages has it.
+    _settle(db, {id_ for id_ in touched if id_ is not None} - fresh_articles, now, result)
     return result
 
 
@@ -90,16 +92,20 @@ def _row(file: ScannedFile, before: PageRow | None) -> PageRow:
     )
 
 
-def _known(row: PageRow, now: datetime) -> _Known:
-    assert row.data is not None
-    page = Page.load(row.data)
+def _known(row: PageRow, now: datetime, page: Page | None = None) -> _Known:
+    if page is None:
+        assert row.data is not None
+        page = Page.load(row.data)
     return _Known(row=replace(row, changes_at=page.changes_at(now)), page=page, article=page.at(now))
 
 
 def _number(
     db: Connection, known: Sequence[_Known], gone: set[str], now: datetime, result: Registered
-) -> dict[str, ArticleRow]:
-    """Path of each public page -> its article; new and returning ones get the next sequence numbers."""
+) -> tuple[dict[str, ArticleRow], set[int]]:
+    """Path of each public page -> its article, and the ids of those that are new.
+
+    New and returning ones get the next sequence numbers.
+    """
     public = sorted(
         (entry for entry in known if entry.is_public),
         key=lambda entry: (entry.article.published_at, entry.article.key, entry.row.path),
@@ -130,7 +136,8 @@ def _number(
     store.mark_overlapping(db, returning)
     inserted = store.add_articles(db, [found[path] for path in fresh])
     by_sequence = {row.sequence: row for row in inserted}
-    return {path: row if row.id else by_sequence[row.sequence] for path, row in found.items()}
+    numbered = {path: row if row.id else by_sequence[row.sequence] for path, row in found.items()}
+    return numbered, {row.id for row in inserted}
 
 
 def _new_row(entry: _Known, sequence: int, now: datetime) -> ArticleRow:

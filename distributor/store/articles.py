@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any, TypeVar
@@ -182,15 +182,21 @@ def add_articles(db: Connection, rows: Sequence[ArticleRow]) -> list[ArticleRow]
     """Insert; the rows come back with their ids, in the same order."""
     ids: dict[str, int] = {}
     for part in chunks(rows):
-        values = [{name: value for name, value in asdict(row).items() if name != "id"} for row in part]
+        values = [_values(row) for row in part]
         returned = db.execute(insert(article).returning(article.c.id, article.c.key), values)
         ids |= {row.key: row.id for row in returned}
     return [replace(row, id=ids[row.key]) for row in rows]
 
 
 def change_article(db: Connection, row: ArticleRow) -> None:
-    values = {name: value for name, value in asdict(row).items() if name != "id"}
-    db.execute(update(article).where(article.c.id == row.id).values(values))
+    db.execute(update(article).where(article.c.id == row.id).values(_values(row)))
+
+
+def _values(row: ArticleRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _COLUMNS}
+
+
+_COLUMNS = tuple(field.name for field in fields(ArticleRow) if field.name != "id")
 
 
 def keep_addresses(db: Connection, addresses: Mapping[str, int]) -> None:
