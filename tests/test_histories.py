@@ -114,14 +114,16 @@ class Histories(RuleBasedStateMachine):
     @rule(data=st.data(), with_alias=st.booleans())
     def rename(self, data: st.DataObject, with_alias: bool) -> None:
         if article := self.one(data):
-            self.app.scan()  # one that nobody saw under its old name is simply new
+            self.app.scan()
+            was_public = article.key in {found.key for found in self.app.articles()[0] if found.sequence}
             before = self.folder / f"content/{article.name}.md"
             text = before.read_text()
             if with_alias:
                 text = text.replace("+++\n", f'+++\naliases = ["/{article.name}/"]\n', 1)
-                text = "\n".join(dict.fromkeys(text.split("\n"))) if text.count("aliases") > 1 else text
             before.unlink()
             article.name = f"{article.name}x"
+            if not was_public:  # what nobody saw under its old name is known by the new one
+                article.key = f"https://news.example/{article.name}/"
             (self.folder / f"content/{article.name}.md").write_text(_with_one_alias(text))
             self.app.scan()
 
