@@ -116,7 +116,7 @@ def _plain_name(name: str) -> str:
 
 
 def _web_address(value: str) -> str:
-    if not re.match(r"https?://[^/\s]+", value):
+    if not re.fullmatch(r"https?://[^/\s<>\"]+(/[^\s<>\"]*)?", value) or len(value) > 500:
         raise ValueError(f"{value!r} is no web address; it starts with https://")
     return value.rstrip("/")
 

@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import quopri
 import re
+import textwrap
 import uuid
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from email.headerregistry import Address
+from email.header import Header
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
-from email.utils import format_datetime, parseaddr
+from email.utils import format_datetime
 from html import escape
 
+from distributor.config import mailbox
 from distributor.model import Digest, Email, Picture
 from distributor.slots import split
 
@@ -39,9 +42,9 @@ class Message:
     def __init__(
         self, digest: Digest, sender: Sender, *, date: datetime, media: Callable[[Picture], bytes]
     ) -> None:
-        self._domain = parseaddr(sender.from_)[1].rpartition("@")[2] or "localhost"
-        skeleton = _skeleton(digest, sender, self._domain, date, media)
-        self._pieces = _spliced(skeleton, digest)
+        self._domain = mailbox(sender.from_)[1].rpartition("@")[2]
+        self._headers = _common_headers(digest, sender, self._domain, date)
+        self._pieces = _spliced(digest, media)
 
     def to(self, email: Email) -> bytes:
         """The whole message for one reader, CRLF between lines."""
@@ -50,49 +53,104 @@ class Message:
             piece if isinstance(piece, bytes) else _quoted(values[piece[0]][piece[1]], own_line=True)
             for piece in self._pieces
         )
-        return self._own_headers(email) + body
+        return _lines({**self._own_headers(email), **self._headers}) + body
 
-    def _own_headers(self, email: Email) -> bytes:
-        lines = [
-            f"Message-ID: <{email.key}@{self._domain}>",
-            f"To: {_mailbox(email.name, email.address)}",
+    def _own_headers(self, email: Email) -> dict[str, str]:
+        return {
+            "Message-ID": f"<{email.key}@{self._domain}>",
+            "To": _mailbox(email.name, email.address),
             # RFC 8058: both headers, an HTTPS address that names no reader, no other value.
-            f"List-Unsubscribe: <{email.slots['unsubscribe_url']}>",
-            "List-Unsubscribe-Post: List-Unsubscribe=One-Click",
-        ]
-        return "".join(line + "\r\n" for line in lines).encode()
+            "List-Unsubscribe": f"<{email.slots['unsubscribe_url']}>",
+            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+        }
+
+
+def _common_headers(digest: Digest, sender: Sender, domain: str, date: datetime) -> dict[str, str]:
+    headers = {"From": _mailbox(*mailbox(sender.from_))}
+    if sender.reply_to:
+        headers["Reply-To"] = _mailbox(*mailbox(sender.reply_to))
+    headers["Subject"] = _unstructured(_clean(digest.subject))
+    headers["Date"] = format_datetime(date)
+    # RFC 2919: stable for as long as the newsletter keeps its name.
+    headers["List-Id"] = _named(sender.list_name, f"{_label(sender.list_label)}.{domain}")
+    if re.fullmatch(r"[A-Za-z0-9-]+", digest.language):
+        headers["Content-Language"] = digest.language
+    return headers
+
+
+def _lines(headers: dict[str, str]) -> bytes:
+    return "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
 
 
 def _mailbox(name: str, address: str) -> str:
     """A display name and address that no header can be smuggled through."""
-    local, _, domain = address.rpartition("@")
-    clean = re.sub(r"[\x00-\x1f\x7f]+", " ", name).strip()
-    message = EmailMessage(policy=SMTP.clone(utf8=not address.isascii(), max_line_length=78))
-    message["To"] = Address(display_name=clean, username=local, domain=domain)
-    return message.as_bytes().split(b"\r\n\r\n", 1)[0].decode().removeprefix("To: ").rstrip("\r\n")
+    if not address.isascii():
+        address = mailbox(address)[1]
+    return _named(name, address) if _clean(name) else address
+
+
+def _named(name: str, address: str) -> str:
+    """`Name <address>`, the name an atom, a quoted string or encoded words (RFC 5322, RFC 2047)."""
+    shown = _clean(name)
+    if len(shown) > _WIDTH or not shown.isascii() or "=?" in shown:
+        shown = _encoded(shown)
+    elif not re.fullmatch(r"[\w !#$%&'*+/=?^`{|}~-]*", shown):
+        shown = '"' + re.sub(r'(["\\])', r"\\\1", shown) + '"'
+    gap = " " if len(shown) + len(address) < _WIDTH else "\r\n "
+    return f"{shown}{gap}<{address}>".lstrip()
+
+
+_WIDTH = 64  # characters of a header's first line: with the header's name they stay below 78
+
+
+def _unstructured(text: str) -> str:
+    """Words for a header, on lines of at most 78 characters (RFC 5322, 2.1.1)."""
+    if not text.isascii() or "=?" in text or max(map(len, text.split()), default=0) > _WIDTH:
+        return _encoded(text)
+    wrapped = textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    return "\r\n ".join(wrapped)
+
+
+def _encoded(text: str) -> str:
+    return Header(text, "utf-8", maxlinelen=_WIDTH, header_name="").encode(linesep="\r\n")
+
+
+def _clean(text: str) -> str:
+    """Text on one line, without characters that control anything."""
+    return " ".join(re.sub("[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", text).split())
+
+
+def _label(text: str) -> str:
+    """A newsletter's name as a part of a domain name; where letters are lost, a number tells it apart."""
+    label = re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-")
+    return label if label == text.lower() else f"{label}-{zlib.crc32(text.encode()):08x}".lstrip("-")
 
 
 _Slot = tuple[str, str]  # text or html, and the slot's name
 
 
-def _skeleton(
-    digest: Digest,
-    sender: Sender,
-    domain: str,
-    date: datetime,
-    media: Callable[[Picture], bytes],
-) -> bytes:
+def _spliced(digest: Digest, media: Callable[[Picture], bytes]) -> list[bytes | _Slot]:
+    """The message's body from its MIME headers on, cut at the slots."""
+    places = {kind: _hidden(digest, kind) for kind in ("text", "html")}
+    rest = _skeleton(digest, places, media)
+    pieces: list[bytes | _Slot] = []
+    for kind, content in (("text", digest.text), ("html", digest.html)):
+        before, rest = rest.split(places[kind].encode(), 1)
+        pieces.append(before)
+        for index, part in enumerate(split(content).pieces):
+            pieces.append((kind, part) if index % 2 else _quoted(part))
+    return [*pieces, rest]
+
+
+def _hidden(digest: Digest, what: str) -> str:
+    """A mark that no article can contain, for it depends on all of them; the same for every repetition."""
+    return uuid.uuid5(uuid.NAMESPACE_OID, f"{digest.hash}/{what}").hex
+
+
+def _skeleton(digest: Digest, places: dict[str, str], media: Callable[[Picture], bytes]) -> bytes:
     message = EmailMessage(policy=SMTP)
-    message["From"] = sender.from_
-    if sender.reply_to:
-        message["Reply-To"] = sender.reply_to
-    message["Subject"] = digest.subject
-    message["Date"] = format_datetime(date)
-    # RFC 2919: stable for as long as the newsletter keeps its name.
-    message["List-Id"] = f"{_phrase(sender.list_name)} <{_label(sender.list_label)}.{domain}>"
-    message["Content-Language"] = digest.language
-    message.set_content(_PLACES["text"], cte="quoted-printable")
-    message.add_alternative(_PLACES["html"], subtype="html", cte="quoted-printable")
+    message.set_content(places["text"], cte="quoted-printable")
+    message.add_alternative(places["html"], subtype="html", cte="quoted-printable")
     html = message.get_payload(1)
     assert isinstance(html, MIMEPart)
     for picture in digest.pictures:
@@ -100,42 +158,13 @@ def _skeleton(
         html.add_related(
             media(picture), main, kind, cid=f"<{picture.hash}>", filename=picture.name, disposition="inline"
         )
-    seed = digest.hash
-    _fix_boundaries(message, seed)
-    return message.as_bytes()
-
-
-_PLACES = {"text": "PLACE-OF-TEXT-9e1b4a", "html": "PLACE-OF-HTML-9e1b4a"}
-
-
-def _phrase(text: str) -> str:
-    return re.sub(r"[<>\r\n]+", " ", text).strip()
-
-
-def _label(text: str) -> str:
-    return re.sub(r"[^a-z0-9-]+", "-", text.lower()).strip("-") or "list"
-
-
-def _fix_boundaries(message: EmailMessage, seed: str) -> None:
-    """The same boundaries every time, so that repeating a delivery repeats its bytes."""
     for number, part in enumerate(part for part in message.walk() if part.is_multipart()):
-        part.set_boundary(f"=_{uuid.uuid5(uuid.NAMESPACE_OID, f'{seed}/{number}').hex}")
-
-
-def _spliced(skeleton: bytes, digest: Digest) -> list[bytes | _Slot]:
-    pieces: list[bytes | _Slot] = []
-    rest = skeleton
-    for kind, content in (("text", digest.text), ("html", digest.html)):
-        before, rest = rest.split(_PLACES[kind].encode(), 1)
-        pieces.append(before)
-        parts: Sequence[str] = split(content).pieces
-        for index, part in enumerate(parts):
-            pieces.append((kind, part) if index % 2 else _quoted(part))
-    return [*pieces, rest]
+        part.set_boundary(f"=_{_hidden(digest, f'boundary {number}')}")
+    return message.as_bytes()
 
 
 def _quoted(text: str, *, own_line: bool = False) -> bytes:
     """Quoted-printable with CRLF; *own_line*: between soft line breaks, which a decoder drops."""
-    plain = text.replace("\r\n", "\n").encode()
+    plain = text.replace("\r\n", "\n").replace("\r", "\n").encode(errors="replace")
     encoded = quopri.encodestring(plain, quotetabs=False).replace(b"\n", b"\r\n")
     return b"=\r\n" + encoded + b"=\r\n" if own_line else encoded

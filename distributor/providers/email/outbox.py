@@ -51,7 +51,16 @@ class Outbox:
         folder.mkdir(parents=True, exist_ok=True)
         message = Message(digest, sender, date=batch.due_at, media=media)
         for email in emails:
-            partial = folder / f".{email.key}.{os.getpid()}.partial"
-            partial.write_bytes(message.to(email))
-            partial.replace(folder / f"{email.key}.eml")  # whole, or not there
+            _put(folder / f"{email.key}.eml", message.to(email))
         return Answer(receipt=str(folder))
+
+
+def _put(path: Path, data: bytes) -> None:
+    """Make the file whole, or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    except OSError:
+        partial.unlink(missing_ok=True)
+        raise
