@@ -337,7 +337,9 @@ class App:
         with self.database.read() as db:
             rows = list(article_store.pages(db))
             registered = article_store.every_article(db)
-            wanted = article_store.unannounced(db, int(article_store.read_fact(db, registry.BASELINE) or 0))
+            starts = [row.start for row in campaigns.channels(db).values() if row.kind == "newsletter"]
+            baseline = int(article_store.read_fact(db, registry.BASELINE) or 0)
+            wanted = article_store.unannounced(db, min(starts, default=baseline))
         found: dict[str, Article] = {}
         for row in rows:
             if row.data is None:
@@ -585,7 +587,9 @@ class App:
         """
         if name in self.config.newsletters:
             return self._write_preview(folder, name, self._preview_digests(name, articles), [])
-        self.posts.channel(name)
+        if name not in self.config.channels:
+            known = ", ".join((*self.config.newsletters, *self.config.channels)) or "(none)"
+            raise NotFound(f"there is no newsletter or channel {name!r}; there are: {known}")
         with self.database.read() as db:
             keys = [self.shelf.key_of(db, article) for article in articles] or self._newest(db)
             entries = self.shelf.named(db, keys, now=self.clock())
@@ -665,7 +669,9 @@ class App:
     def _check_content(self) -> list[Problem]:
         try:
             if self.site is not None:
-                return list(self.site.problems) + list(scan(self.site, {}, now=self.clock()).problems)
+                found = scan(self.site, {}, now=self.clock())
+                in_files = [problem for file in found.read for problem in file.problems]
+                return [*self.site.problems, *found.problems, *in_files]
         except DistributorError as error:
             return [Problem(path=str(self.config.site.content), reason=str(error))]
         return []

@@ -57,8 +57,14 @@ def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
 
 
 def retry(db: Connection, campaign_id: int, *, now: datetime) -> int:
-    """Queue those who were refused again; how many."""
-    the_campaign(db, campaign_id)
+    """Queue those who were refused again; how many.
+
+    Raises:
+        NotFound: there is no such campaign, or it is paused or cancelled.
+    """
+    found = the_campaign(db, campaign_id)
+    if found.state in (CampaignState.PAUSED, CampaignState.CANCELLED):
+        raise NotFound(f"campaign {campaign_id} is {found.state}, so nobody in it is tried again")
     return ledger.queue_refused(db, campaign_id, now=now)
 
 

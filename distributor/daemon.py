@@ -11,6 +11,7 @@ from collections.abc import Callable
 from datetime import datetime
 from types import FrameType
 
+from apscheduler.events import EVENT_SCHEDULER_STARTED, SchedulerEvent
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from distributor.app import App
@@ -26,6 +27,7 @@ class Daemon:
         self._app = app
         self._tell = tell
         self._scheduler = BlockingScheduler(timezone="UTC")
+        self._is_told_to_stop = False
 
     def run(self, *, since: datetime | None = None) -> None:
         """Go on until SIGTERM or SIGINT; a round that is under way is finished first.
@@ -33,12 +35,18 @@ class Daemon:
         Raises:
             DistributorError: already the first round fails: something is wrong with the set-up.
         """
-        self._app.run_once(since=since)
-        self._scheduler.add_job(self._round, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
-        self._tell("distributor runs; Ctrl-C stops it")
+        self._app.run_once(since=since)
+        self._scheduler.add_job(self._round, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
+        self._scheduler.add_listener(self._started, EVENT_SCHEDULER_STARTED)
         self._scheduler.start()
+
+    def _started(self, _event: SchedulerEvent) -> None:
+        if self._is_told_to_stop:  # during the first round
+            self._scheduler.shutdown(wait=False)
+        else:
+            self._tell("distributor runs; Ctrl-C stops it")
 
     def _round(self) -> None:
         try:
@@ -53,4 +61,6 @@ class Daemon:
             self._tell(str(problem))
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._scheduler.shutdown(wait=False)
+        self._is_told_to_stop = True
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)

@@ -149,10 +149,11 @@ class Editions:
                 for id_, article in recent
                 if article.wishes.breaking
                 and selection.is_for_newsletters(article)
-                and campaigns.campaign_at(db, name, single_slot(id_)) is None
+                and campaigns.campaign_at(db, name, _breaking_slot(id_)) is None
             ]
-        for entry in found:
-            yield self.single(name, [entry], now, cadences=("instant",))
+        for id_, article in found:
+            slot = _breaking_slot(id_)
+            yield self.single(name, [(id_, article)], now, cadences=("instant",), slot=slot)
 
     def zone(self, newsletter: Newsletter) -> ZoneInfo:
         return ZoneInfo(newsletter.timezone or self._publication.timezone)
@@ -173,12 +174,14 @@ class Editions:
         *,
         cadences: tuple[str, ...] = EVERYBODY,
         subscriber: int | None = None,
+        slot: str | None = None,
     ) -> Order:
         """These articles by themselves, to all who have not had them."""
         to = f" to {subscriber}" if subscriber is not None else ""
+        ids = " ".join(str(id_) for id_, _ in chosen)
         return Order(
             name=name,
-            slot=single_slot(*(id_ for id_, _ in chosen)) + to,
+            slot=slot or f"articles {ids} by hand {now:%Y-%m-%dT%H:%M:%S.%fZ}{to}",
             due_at=now,
             cadences=cadences,
             only=tuple(article.key for _, article in chosen),
@@ -194,8 +197,8 @@ class Editions:
         for _ in range(ATTEMPTS):
             with self._database.read() as db:
                 is_made = campaigns.campaign_at(db, order.name, order.slot) is not None
-                draft = self.draft(db, order, now)
-            if is_made:
+                draft = None if is_made else self.draft(db, order, now)
+            if draft is None:
                 self._note_handled(order)
                 return None
             for choice in draft.chosen():
@@ -215,8 +218,8 @@ class Editions:
         audience = self._audience(db, order, row.start)
         counted = ledger.cohorts(db, audience)
         beyond = min((cohort.position for cohort in counted), default=row.start)
-        through = article_store.last_sequence(db)
         told = self._candidates(db, order, now, beyond=beyond)
+        told, through = _up_to_its_slot(order, told, now, last=article_store.last_sequence(db))
         received = self._received(db, counted)
         choices = {
             cohort.key: self._choice(order, newsletter, cohort, told, received[cohort.received])
@@ -314,6 +317,7 @@ class Editions:
             media_url=self.media_url(newsletter),
             environment=self._environment,
             body=body,
+            topics={article.key: selection.topics_of(article, newsletter.topics) for article in articles},
         )
 
     def banners(self, draft: Draft, choice: Choice) -> tuple[Picture, ...]:
@@ -343,6 +347,8 @@ class Editions:
             for cohort in draft.cohorts
             if not isinstance(choice := draft.choices[cohort.key], str)
         ]
+        if order.only and not shares:
+            return None  # who might want it later can still be sent it
         campaign = campaigns.add_campaign(db, self._campaign(order, draft, bool(shares), now))
         if campaign is None:
             return None
@@ -402,9 +408,24 @@ class Editions:
 HAVE_IT = "they have it already"
 
 
-def single_slot(*ids: int) -> str:
-    """The slot of articles sent by themselves: sending them again is sending them once."""
-    return "article " + " ".join(str(id_) for id_ in sorted(ids))
+def _breaking_slot(article_id: int) -> str:
+    return f"breaking article {article_id}"
+
+
+def _up_to_its_slot(
+    order: Order, told: list[tuple[int, Article]], now: datetime, *, last: int
+) -> tuple[list[tuple[int, Article]], int]:
+    """What a scheduled edition looks at: nothing that was published after its slot, if it is made later.
+
+    So slots that are caught up on one by one are the editions they would have been. Where the order of
+    numbers is not the order of publication, the cut comes before the first number that is too new.
+    """
+    if order.handled_at is None:
+        return told, last
+    for place, (_, article) in enumerate(told):
+        if order.due_at < article.published_at <= now and article.sequence is not None:
+            return told[:place], article.sequence - 1
+    return told, last
 
 
 def _why_skipped(draft: Draft) -> str:

@@ -54,9 +54,12 @@ def _reason(
         else []
     )
     details = tuple(_told(row) for row in rows)
-    if rows:
-        return Reason(newsletter=name, verdict=VERDICTS[rows[-1].state], details=details)
-    return Reason(newsletter=name, verdict=_why_not(db, config, name, article, person, place))
+    if not rows:
+        return Reason(newsletter=name, verdict=_why_not(db, config, name, article, person, place))
+    verdict = VERDICTS[rows[-1].state]
+    if rows[-1].state is DeliveryState.SKIPPED:
+        verdict += f"; now: {_why_not(db, config, name, article, person, place)}"
+    return Reason(newsletter=name, verdict=verdict, details=details)
 
 
 VERDICTS = {

@@ -15,7 +15,9 @@ def preview(
     article: Annotated[
         list[str] | None, typer.Option(help="With this article; may be given several times.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="Where to.")] = Path("var/preview"),
+    out: Annotated[
+        Path | None, typer.Option(help="Where to; without it var/preview beside the configuration.")
+    ] = None,
 ) -> None:
     """Show an edition or post as files and pictures, with an index.html to look at. Nothing is sent.
 
@@ -25,6 +27,6 @@ def preview(
     """
     with console.app() as app:
         scanned = app.scan()
-        page = app.preview(name, article or [], out)
+        page = app.preview(name, article or [], out or app.config.home / "var/preview")
         console.complain_of(scanned.problems)
         console.say(f"Look at {page.absolute().as_uri()}")

@@ -28,7 +28,7 @@ from distributor.store import campaigns, ledger
 from distributor.store.database import Database
 
 LEASE = timedelta(seconds=20)  # a dead worker's batches are taken over after this
-MOST_ATTEMPTS = 12  # with the waits of `due_again`, about a day and a half
+MOST_ATTEMPTS = 12  # with the waits of `due_again`, about sixteen hours
 
 Reach = Callable[[Connection, Campaign, Sequence[int]], Mapping[int, Email]]
 

@@ -52,6 +52,11 @@ def wanted(chosen: Iterable[str], topics: Mapping[str, Sequence[str]]) -> frozen
     return labels or None
 
 
+def topics_of(article: Article, topics: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The newsletter's topics that an article belongs to, in the newsletter's order."""
+    return tuple(topic for topic in topics if matches_any(article, wanted([topic], topics)))
+
+
 def matches_any(article: Article, labels: frozenset[str] | None) -> bool:
     return labels is None or not labels.isdisjoint(labels_of(article))
 
