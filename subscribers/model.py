@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from typing import Literal, get_args
 from zoneinfo import ZoneInfo
 
-from email_validator import EmailNotValidError, validate_email
+from email_validator import EmailNotValidError, ValidatedEmail, validate_email
 
 Cadence = Literal["instant", "daily", "weekly", "monthly"]
 SubscriptionState = Literal["unconfirmed", "confirmed", "unsubscribed"]
@@ -63,11 +65,22 @@ def normal_address(text: str) -> str:
     Raises:
         ValueError: it cannot be an address; the message says why.
     """
+    address = text.strip()
+    if ordinary := _ORDINARY.fullmatch(address):
+        return f"{ordinary[1]}@{_checked(f'a@{ordinary[2]}').domain}"
+    return _checked(address).normalized
+
+
+# Of such an address only the domain needs looking at, and most of a list is at few domains.
+_ORDINARY = re.compile(r"([a-z0-9_+-]{1,20}(?:\.[a-z0-9_+-]{1,20}){0,2})@([a-z0-9.-]{1,190})")
+
+
+@lru_cache(maxsize=10_000)
+def _checked(address: str) -> ValidatedEmail:
     try:
-        found = validate_email(text.strip(), check_deliverability=False, test_environment=True)
+        return validate_email(address, check_deliverability=False, test_environment=True)
     except EmailNotValidError as error:
         raise ValueError(f"is no e-mail address: {error}") from None
-    return found.normalized
 
 
 def address_hash(address: str) -> bytes:
