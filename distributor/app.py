@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
@@ -127,6 +128,22 @@ class App:
     def close(self) -> None:
         self.database.close()
 
+    @classmethod
+    @contextmanager
+    def rehearsing(cls, config: Config, *, clock: Callable[[], datetime] = utc_now) -> Iterator[App]:
+        """An app that may do everything but deliver, and of which nothing stays: for --dry-run."""
+        with TemporaryDirectory() as folder:
+            pictures = config.pictures.model_copy(update={"path": Path(folder)})
+            app = cls(config.model_copy(update={"pictures": pictures}), clock=clock)
+            if not app.database.exists():
+                app.database = Database("sqlite://")  # in memory
+            try:
+                with app.database.rehearse():
+                    app.open()
+                    yield app
+            finally:
+                app.close()
+
     # --- what it is composed of ---
 
     @cached_property
@@ -154,7 +171,8 @@ class App:
     def pictures(self) -> Pictures:
         limits = self.config.pictures
         http = self._http or fetch.client(limits)
-        return Pictures(limits.path, MediaIndex(self.database), http, limits, self.publication)
+        index = MemoryIndex() if self.database.is_rehearsing else MediaIndex(self.database)
+        return Pictures(limits.path, index, http, limits, self.publication)
 
     @cached_property
     def shelf(self) -> Shelf:

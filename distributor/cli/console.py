@@ -38,10 +38,17 @@ def config() -> Config:
 
 
 @contextmanager
-def app() -> Iterator[App]:
-    """The program on this run's configuration, its database brought up to date."""
+def app(*, rehearsal: bool = False) -> Iterator[App]:
+    """The program on this run's configuration, its database brought up to date.
+
+    In a *rehearsal* all that it writes is undone.
+    """
     from distributor.app import App
 
+    if rehearsal:
+        with App.rehearsing(config()) as rehearsed:
+            yield rehearsed
+        return
     opened = App(config())
     try:
         opened.open()

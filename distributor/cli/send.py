@@ -30,7 +30,7 @@ def send(
       distributor send morning --to editor@example.org --yes
       distributor send morning --article 4101
     """
-    with console.app() as app:
+    with console.app(rehearsal=dry_run) as app:
         app.scan(since=console.a_moment(since))
         order = app.order(newsletter, article or [], to=to)
         draft = app.draft(order)
@@ -81,7 +81,7 @@ def post(
       distributor post 4101 --dry-run
       distributor post 4101 --channel mastodon --channel bluesky
     """
-    with console.app() as app:
+    with console.app(rehearsal=dry_run) as app:
         app.scan(since=console.a_moment(since))
         found = app.article(article)
         names = channel or list(app.config.channels)

@@ -28,12 +28,35 @@ class Database:
     def __init__(self, url: str) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._rehearsal: Connection | None = None
         # Threads of one process take turns here: SQLite's own waiting is by sleeping and asking again.
         self._turn: AbstractContextManager[Any] = Lock() if self.is_sqlite else nullcontext()
 
     @contextmanager
+    def rehearse(self) -> Iterator[None]:
+        """Everything that is read and written in the block is one transaction, undone at its end.
+
+        Only for one thread.
+        """
+        with _told_plainly(self.engine), self._turn, self.engine.connect() as connection:
+            self._rehearsal = connection.execution_options(**({"writes": True} if self.is_sqlite else {}))
+            transaction = self._rehearsal.begin()
+            try:
+                yield
+            finally:
+                self._rehearsal = None
+                transaction.rollback()
+
+    @property
+    def is_rehearsing(self) -> bool:
+        return self._rehearsal is not None
+
+    @contextmanager
     def read(self) -> Iterator[Connection]:
         """A connection that sees one consistent state and changes nothing."""
+        if self._rehearsal is not None:
+            yield self._rehearsal
+            return
         with _told_plainly(self.engine), self.engine.connect() as connection:
             if not self.is_sqlite:
                 connection = connection.execution_options(
@@ -47,8 +70,12 @@ class Database:
         """A transaction that is committed at the end of the block, or not at all.
 
         *snapshot*: everything it reads is of one moment, even on PostgreSQL, where two such transactions that
-        meet make one of them fail (`DatabaseError`); SQLite has one writer at a time.
+        meet make one of them fail (`Conflict`); SQLite has one writer at a time.
         """
+        if self._rehearsal is not None:
+            with self._rehearsal.begin_nested():
+                yield self._rehearsal
+            return
         with _told_plainly(self.engine), self._turn, self.engine.connect() as connection:
             connection = connection.execution_options(
                 **({"writes": True} if self.is_sqlite else {}),
@@ -56,6 +83,11 @@ class Database:
             )
             with connection.begin():
                 yield connection
+
+    def exists(self) -> bool:
+        """Whether there is a database file; a server's is taken to be there."""
+        place = self.engine.url.database
+        return not self.is_sqlite or bool(place and Path(place).exists())
 
     def version(self) -> str | None:
         """The migration the database is at; None when it is empty."""
@@ -109,12 +141,12 @@ def _engine(url: str) -> Engine:
 
 
 def _sqlite(url: str) -> Engine:
-    if database := make_url(url).database:
-        try:
-            Path(database).parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise DatabaseError(f"the folder of the database cannot be made: {error}") from error
     engine = create_engine(url)
+
+    @event.listens_for(engine, "do_connect")
+    def make_folder(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:
+        if engine.url.database:
+            Path(arguments[0]).parent.mkdir(parents=True, exist_ok=True)
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: Any) -> None:
