@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distributor.cli import console
 from distributor.cli.console import JsonOption, several
+
+if TYPE_CHECKING:
+    from distributor.model import Article
 
 
 def articles(
@@ -15,15 +18,16 @@ def articles(
     since: Annotated[
         str | None,
         typer.Option(
-            help="Count what was published from then on as new, on channels that announced nothing yet."
+            metavar="DATE",
+            help="Count what was published from then on as new, on channels that announced nothing yet.",
         ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """List the site's articles as they stand now: public, scheduled, draft, expired or held.
+    """List the site's articles as they stand now.
 
-    The first look at an existing site takes all that is public as known, so that nothing old is announced;
-    --since makes exceptions.
+    They are public, scheduled, draft, expired or held. The first look at an existing site takes all that is
+    public as known, so that nothing old is announced; --since makes exceptions.
 
     Examples:
       distributor articles --new
@@ -41,15 +45,13 @@ def articles(
         rows = [
             (
                 article.sequence or "",
-                console.moment(article.published_at, zone),
+                console.moment(article.published_at, zone) if article.published_at.year > 1970 else "",
                 article.state,
-                article.source or "",
-                article.title,
-                article.key if not article.reason else f"{article.key} ({article.reason})",
+                _described(article),
             )
             for article in found
         ]
-        console.table(("No.", "Published", "State", "Source", "Title", "Key"), rows, right=("No.",))
+        console.table(("No.", "Published", "State", "Article"), rows, right=("No.",), wrap=("Article",))
         console.say(
             f"{several(len(found), 'article')}, {several(scanned.files, 'file')}, {scanned.read} read anew."
         )
@@ -62,7 +64,15 @@ def articles(
         console.complain_of(problems)
 
 
-def _shown(article: object) -> dict[str, object]:
+def _described(article: Article) -> str:
+    """Its title; below it where it is from, and why it is not public."""
+    place = article.path if article.key == article.url else article.key
+    origin = f"{article.source} · {place}" if article.source else place
+    why = (article.reason or "").removeprefix(f"{article.state}: ")
+    return "\n".join(filter(None, (article.title, f"  {origin}", why and f"  {why}")))
+
+
+def _shown(article: Article) -> dict[str, object]:
     names = (
         "key",
         "url",

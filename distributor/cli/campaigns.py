@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+import re
+from dataclasses import replace
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import JsonOption, YesOption, several
+from distributor.cli.console import Commands, JsonOption, YesOption, several
 
 if TYPE_CHECKING:
     from distributor.app import App
+    from distributor.model import Campaign
 
-app = typer.Typer(
-    help="Editions and posts: list, look, approve, pause, resume, cancel, retry, settle.",
-    no_args_is_help=True,
-)
+app = Commands(help="Editions and posts, and what can be done with them.", no_args_is_help=True)
 CampaignId = Annotated[int, typer.Argument(help="Its number, from `campaigns list`.")]
 
 
 @app.command("list")
 def list_(
-    channel: Annotated[str | None, typer.Option(help="Only of this newsletter or channel.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only of this newsletter or channel.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many, the newest first.")] = 30,
     json: JsonOption = False,
 ) -> None:
@@ -32,31 +34,42 @@ def list_(
     """
     with console.app() as program:
         found = program.campaigns(channel=channel, limit=limit)
+        if channel and not found:
+            console.known(channel, [*program.config.newsletters, *program.config.channels])
         if json:
             console.document({"campaigns": [_shown(program, campaign.id) for campaign in found]})
             return
         zone = program.zone
         console.table(
-            ("Campaign", "Channel", "Slot", "State", "Due", "Candidates", "Why"),
+            ("No.", "Due", "Channel", "State", "Readers", "What"),
             [
                 (
                     c.id,
-                    c.channel,
-                    c.slot,
-                    c.state,
                     console.moment(c.due_at, zone),
-                    c.candidates,
-                    c.reason or "",
+                    c.channel,
+                    c.state,
+                    c.candidates if c.kind == "newsletter" else "",
+                    _described(c),
                 )
                 for c in found
             ],
-            right=("Campaign", "Candidates"),
+            right=("No.", "Readers"),
+            wrap=("Channel", "What"),
         )
+
+
+def _described(campaign: Campaign) -> str:
+    """What it is, and why it is as it is."""
+    by_hand = "by hand, to one reader" if " to " in campaign.slot else "by hand"
+    what = by_hand if campaign.slot.startswith("by hand") else campaign.slot
+    if campaign.kind == "newsletter" and re.match(r"\d", campaign.slot):
+        what = "edition"
+    return f"{what}: {campaign.reason}" if campaign.reason else what
 
 
 @app.command()
 def show(campaign: CampaignId, json: JsonOption = False) -> None:
-    """Show one campaign: its counts, and whatever is not accepted, with the reason.
+    """Show one campaign. Whatever is not accepted stands there with its reason.
 
     Example:
       distributor campaigns show 12 --json
@@ -68,7 +81,8 @@ def show(campaign: CampaignId, json: JsonOption = False) -> None:
         found = program.campaign(campaign)
         zone = program.zone
         console.say(
-            f"{found.channel}, {found.slot}: {found.state}" + (f" ({found.reason})" if found.reason else "")
+            f"{found.channel}, {_described(replace(found, reason=None))}: {found.state}"
+            + (f" ({found.reason})" if found.reason else "")
         )
         console.say(
             f"planned {console.moment(found.created_at, zone)}, due {console.moment(found.due_at, zone)}"
@@ -146,7 +160,7 @@ def cancel(
     reason: Annotated[str, typer.Option(help="Why, for those who ask later.")] = "cancelled by hand",
     yes: YesOption = False,
 ) -> None:
-    """Stop a campaign for good; its articles go into the next edition of those who did not get it.
+    """Stop a campaign for good. Its articles go into the next edition of those who did not get it.
 
     Example:
       distributor campaigns cancel 12 --reason "wrong picture"
@@ -172,10 +186,13 @@ def retry(campaign: CampaignId, yes: YesOption = False) -> None:
 @app.command()
 def settle(
     campaign: CampaignId,
-    as_: Annotated[str, typer.Option("--as", help="accepted, refused, or again (send it again).")],
+    as_: Annotated[
+        Literal["accepted", "refused", "again"],
+        typer.Option("--as", help="What became of them; again: send them once more."),
+    ],
     yes: YesOption = False,
 ) -> None:
-    """Say what became of messages that are unclear, after looking at the provider's log.
+    """Say what became of unclear messages. Look into the provider's log first.
 
     Examples:
       distributor campaigns settle 12 --as accepted

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, is_dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
 
 import typer
@@ -18,10 +19,32 @@ if TYPE_CHECKING:
     from distributor.config import Config
     from distributor.errors import Problem
 
+F = TypeVar("F", bound=Callable[..., Any])
+
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on standard output.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and write nothing.")]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+SinceOption = Annotated[
+    str | None,
+    typer.Option(metavar="DATE", help="On a first run: what was published from then on is new."),
+]
 CONFIG = Path("distributor.toml")
+
+
+class Commands(typer.Typer):
+    """A set of commands, the examples in whose help stand on lines of their own."""
+
+    def command(self, name: str | None = None, **settings: Any) -> Callable[[F], F]:
+        register = super().command(name, **settings)
+
+        def keep(function: F) -> F:
+            # Click joins the lines of a paragraph, but for one that begins with a backspace.
+            function.__doc__ = re.sub(
+                r"^( *)(?=Examples?:$)", "\\1\b\n\\1", function.__doc__ or "", flags=re.MULTILINE
+            )
+            return register(function)
+
+        return keep
 
 
 class State:
@@ -61,14 +84,19 @@ def say(text: str = "", *, style: str | None = None) -> None:
     """A line for a person."""
     from rich.console import Console
 
-    Console(soft_wrap=True, highlight=False).print(text, markup=False, style=style)
+    Console(soft_wrap=True, highlight=False).print(harmless(text), markup=False, style=style)
 
 
 def complain(text: str) -> None:
     """A line on standard error."""
     from rich.console import Console
 
-    Console(stderr=True, soft_wrap=True, highlight=False).print(text, markup=False)
+    Console(stderr=True, soft_wrap=True, highlight=False).print(harmless(text), markup=False)
+
+
+def harmless(text: str) -> str:
+    """*text* without what would give orders to a terminal, or could not be encoded for one."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text)
 
 
 def complain_of(problems: Iterable[Problem]) -> None:
@@ -95,8 +123,17 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: Sequence[str] = ()) -> None:
-    """A table as wide as the terminal, or as its content where there is none."""
+def table(
+    headings: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    right: Sequence[str] = (),
+    wrap: Sequence[str] = (),
+) -> None:
+    """A table as wide as the terminal, or as its content where there is none.
+
+    On a narrow terminal the columns named by *wrap* are folded, or all if they are none.
+    """
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -104,9 +141,14 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[object]], *, right: S
 
     made = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for heading in headings:
-        made.add_column(heading, justify="right" if heading in right else "left", overflow="fold")
+        made.add_column(
+            heading,
+            justify="right" if heading in right else "left",
+            overflow="fold",
+            no_wrap=bool(wrap) and heading not in wrap,
+        )
     for row in rows:
-        made.add_row(*(Text(str(cell)) for cell in row))
+        made.add_row(*(Text(harmless(str(cell))) for cell in row))
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=200)
@@ -177,6 +219,21 @@ def a_moment(text: str | None) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
+def known(name: str, names: Iterable[str]) -> None:
+    """Make sure that *name* is one of those in the configuration.
+
+    Raises:
+        NotFound: it is none.
+    """
+    from distributor.errors import NotFound
+
+    names = list(names)
+    if name not in names:
+        raise NotFound(
+            f"there is no {name!r} in the configuration; there are: {', '.join(names) or '(none)'}"
+        )
+
+
 def several(count: int, one: str, many: str | None = None) -> str:
     """A number and its noun."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
@@ -185,32 +242,26 @@ def several(count: int, one: str, many: str | None = None) -> str:
 def report(app: App, campaigns: Sequence[int]) -> None:
     """What became of campaigns; ends with code 1 when some of it failed or is unclear."""
     balances = {campaign: app.balance(campaign) for campaign in campaigns}
+    names = ["accepted"]  # and of the rest, what there is
+    names += [name for name in REST if any(getattr(balance, name) for balance in balances.values())]
+    headings = [name.capitalize() for name in names]
     table(
-        ("Campaign", "Channel", "State", "Accepted", "Queued", "Refused", "Skipped", "Unclear", "Excluded"),
+        ("No.", "Channel", "State", *headings),
         [
-            (
-                id_,
-                found.channel,
-                found.state,
-                balance.accepted,
-                balance.queued + balance.sending,
-                balance.refused,
-                balance.skipped,
-                balance.unclear,
-                balance.excluded,
-            )
+            (id_, found.channel, found.state, *(getattr(balance, name) for name in names))
             for id_, balance in balances.items()
             if (found := app.campaign(id_))
         ],
-        right=("Campaign", "Accepted", "Queued", "Refused", "Skipped", "Unclear", "Excluded"),
+        right=("No.", *headings),
     )
-    failed = False
-    for id_, balance in balances.items():
+    for id_ in campaigns:
         for batch in app.open_batches(id_):
             complain(
                 f"campaign {id_}, {several(batch.size, 'recipient')}: "
                 f"{batch.state}: {batch.reason or 'waiting'}"
             )
-        failed = failed or bool(balance.refused or balance.unclear)
-    if failed:
+    if any(balance.refused or balance.unclear for balance in balances.values()):
         raise typer.Exit(1)
+
+
+REST = ("queued", "sending", "refused", "skipped", "unclear", "excluded")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import JsonOption
+from distributor.cli.console import Commands, JsonOption
 
-app = typer.Typer(help="The database: upgrade, status.", no_args_is_help=True)
+app = Commands(help="The database: upgrade, status.", no_args_is_help=True)
 
 
 @app.command()
 def upgrade() -> None:
-    """Bring the tables up to this program's version; every command does so by itself.
+    """Bring the tables up to this program's version. Every command does so by itself.
 
     Example:
       distributor db upgrade

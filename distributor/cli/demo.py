@@ -23,9 +23,10 @@ DAYS = 4
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where `var/` is made.")] = Path(),
 ) -> None:
-    """Do the whole job on an example newspaper: four days of digests and posts, into var/outbox.
+    """Do the whole job on an example newspaper, into var/outbox.
 
-    Nothing is sent anywhere. What an earlier demo made is made anew.
+    It lives through four days of digests and posts. Nothing is sent anywhere. What an earlier demo made is
+    made anew.
 
     Example:
       distributor demo

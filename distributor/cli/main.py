@@ -22,9 +22,9 @@ from distributor.cli import (
     setup,
     subscribers,
 )
-from distributor.cli.console import CONFIG, State, complain, complain_of
+from distributor.cli.console import CONFIG, Commands, State, complain, complain_of
 
-app = typer.Typer(
+app = Commands(
     name="distributor",
     help="Carries what a Hugo site publishes to its readers: nobody gets it twice, nobody misses it.",
     no_args_is_help=True,

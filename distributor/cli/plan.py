@@ -29,7 +29,7 @@ def plan(
             return
         zone = app.zone
         console.table(
-            ("When", "Newsletter", "Cadences", "Readers", "Articles waiting"),
+            ("When", "Newsletter", "Cadences", "Readers", "Articles"),
             [
                 (
                     console.moment(entry.at, zone),
@@ -40,13 +40,18 @@ def plan(
                 )
                 for entry in editions
             ],
-            right=("Readers", "Articles waiting"),
+            right=("Readers", "Articles"),
+            wrap=("Newsletter", "Cadences"),
         )
+        if not posts:
+            console.say(f"No posts are waiting. Times are in {zone.key}.")
+            return
         console.table(
             ("When", "Channel", "Article"),
             [
                 (console.moment(post.at, zone) if post.at else "next run", post.channel, post.title)
                 for post in posts
             ],
+            wrap=("Channel", "Article"),
         )
         console.say(f"Times are in {zone.key}.")

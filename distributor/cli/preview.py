@@ -13,13 +13,16 @@ from distributor.cli import console
 def preview(
     name: Annotated[str, typer.Argument(help="A newsletter or channel.")],
     article: Annotated[
-        list[str] | None, typer.Option(help="With this article; may be given several times.")
+        list[str] | None, typer.Option(metavar="KEY", help="With this article; may be given several times.")
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Where to; without it var/preview beside the configuration.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Where to; without it var/preview beside the configuration."),
     ] = None,
 ) -> None:
-    """Show an edition or post as files and pictures, with an index.html to look at. Nothing is sent.
+    """Show an edition or post without sending it.
+
+    It becomes files and pictures, with an index.html to look at.
 
     Examples:
       distributor preview morning

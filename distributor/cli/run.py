@@ -7,19 +7,18 @@ from typing import Annotated
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import JsonOption, several
+from distributor.cli.console import JsonOption, SinceOption, several
 
 
 def run(
     once: Annotated[bool, typer.Option("--once", help="One round: scan, plan, send; for cron.")] = False,
-    since: Annotated[
-        str | None, typer.Option(help="On a first run: what was published from then on is new.")
-    ] = None,
+    since: SinceOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Do the job: notice new articles, plan editions and posts, send what is due.
+    """Do the job: scan, plan, send.
 
-    Without --once it goes on until it is stopped (Ctrl-C or SIGTERM).
+    It notices new articles, plans editions and posts, and sends what is due. Without --once it goes on until
+    it is stopped (Ctrl-C or SIGTERM).
 
     Examples:
       distributor run --once

@@ -7,23 +7,24 @@ from typing import Annotated
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import DryRunOption, YesOption, several
+from distributor.cli.console import DryRunOption, SinceOption, YesOption, several
+from distributor.errors import NotFound
 
 
 def send(
     newsletter: Annotated[str, typer.Argument(help="Its name in the configuration.")],
     article: Annotated[
         list[str] | None,
-        typer.Option(help="Only this article, to all who have not had it. May be given several times."),
+        typer.Option(
+            metavar="KEY", help="Only this article, to all who have not had it. May be given several times."
+        ),
     ] = None,
-    to: Annotated[str | None, typer.Option(help="Only to this subscriber.")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="On a first run: what was published from then on is new.")
-    ] = None,
+    to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this subscriber.")] = None,
+    since: SinceOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Send an edition now: to each reader what is new to them, and nothing they have had.
+    """Send an edition now. Each reader gets what is new to them, and nothing they have had.
 
     Examples:
       distributor send morning --dry-run
@@ -67,24 +68,27 @@ def send(
 def post(
     article: Annotated[str, typer.Argument(help="Its key, address or path.")],
     channel: Annotated[
-        list[str] | None, typer.Option(help="Only on this channel; may be given several times.")
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only on this channel; may be given several times."),
     ] = None,
-    since: Annotated[
-        str | None, typer.Option(help="On a first run: what was published from then on is new.")
-    ] = None,
+    since: SinceOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
 ) -> None:
-    """Post an article on the channels now; where it was posted before it is not posted again.
+    """Post an article on the channels now. Where it was posted before it is not posted again.
 
     Examples:
       distributor post 4101 --dry-run
       distributor post 4101 --channel mastodon --channel bluesky
     """
     with console.app(rehearsal=dry_run) as app:
+        names = list(dict.fromkeys(channel or app.config.channels))
+        for name in names:
+            console.known(name, app.config.channels)
+        if not names:
+            raise NotFound("there is no channel to post on; add a [channels.NAME] to the configuration")
         app.scan(since=console.a_moment(since))
         found = app.article(article)
-        names = channel or list(app.config.channels)
         if dry_run:
             for name in names:
                 made = app.posts.render(name, found, app.clock())

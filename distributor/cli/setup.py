@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import secrets
 import shutil
 from pathlib import Path
@@ -17,9 +16,9 @@ from distributor.cli.console import several
 def init(
     folder: Annotated[Path, typer.Argument(help="Where; best beside the site's content folder.")] = Path(),
 ) -> None:
-    """Make a ready workspace: distributor.toml, .env, and a copy of the templates to change.
+    """Make a ready workspace: configuration, .env and templates.
 
-    Files that are there already are left as they are.
+    The templates are a copy, to be changed or thrown away. Files that are there already are left as they are.
 
     Examples:
       distributor init
@@ -61,7 +60,9 @@ def _copy(source: Path, target: Path) -> None:
 
 
 def check() -> None:
-    """Check configuration, templates, content and database; every problem with its line and remedy.
+    """Check configuration, content, templates and database.
+
+    Every problem is told with its line and remedy.
 
     Example:
       distributor check
@@ -82,5 +83,5 @@ def check() -> None:
         several(len(config.newsletters), "newsletter"),
         several(len(config.channels), "channel"),
     )
-    database = re.sub(r"//[^@/]*@", "//", config.database.url)
+    database = app.database.engine.url.render_as_string(hide_password=True)
     console.say(f"All is well: {newsletters}, {channels}, database {database}.")

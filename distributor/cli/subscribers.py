@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import click
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import JsonOption, several
+from distributor.cli.console import Commands, JsonOption, several
 
-app = typer.Typer(help="The audience: list, show, add, import, export.", no_args_is_help=True)
-Newsletter = Annotated[str | None, typer.Option(help="Of this newsletter only.")]
+if TYPE_CHECKING:
+    from subscribers.transfer import Imported
+
+app = Commands(help="The audience: list, show, add, import, export.", no_args_is_help=True)
+Newsletter = Annotated[str | None, typer.Option(metavar="NAME", help="Of this newsletter only.")]
+Address = Annotated[str, typer.Argument(help="In upper or lower case.")]
 
 
 @app.command("list")
@@ -30,6 +34,8 @@ def list_(
     from itertools import islice
 
     with console.app() as program:
+        if newsletter:
+            console.known(newsletter, program.config.newsletters)
         people = islice(program.everybody(newsletter=newsletter), limit)
         if json:
             console.document({"subscribers": list(people)})
@@ -50,6 +56,7 @@ def list_(
                 if newsletter in (None, place.list)
                 for topics in [", ".join(place.topics) or "everything"]
             ],
+            wrap=("Address", "Name", "Topics"),
         )
         for name, cadences in program.reader_counts().items():
             each = ", ".join(f"{count} {cadence}" for cadence, count in cadences.items())
@@ -57,7 +64,7 @@ def list_(
 
 
 @app.command()
-def show(address: str, json: JsonOption = False) -> None:
+def show(address: Address, json: JsonOption = False) -> None:
     """Show one subscriber.
 
     Example:
@@ -68,7 +75,8 @@ def show(address: str, json: JsonOption = False) -> None:
         if json:
             console.document(person)
             return
-        console.say(f"{person.name} <{person.address}>, since {person.created_at:%Y-%m-%d}")
+        shown = f"{person.name} <{person.address}>" if person.name else person.address
+        console.say(f"{shown}, since {person.created_at:%Y-%m-%d}")
         if person.suppressed:
             console.say(f"suppressed: {person.suppressed}")
         for place in person.subscriptions:
@@ -79,13 +87,22 @@ def show(address: str, json: JsonOption = False) -> None:
 
 @app.command()
 def add(
-    address: str,
-    newsletter: Annotated[list[str], typer.Option(help="On which newsletter; may be given several times.")],
+    address: Address,
+    newsletter: Annotated[
+        list[str], typer.Option(metavar="NAME", help="On which newsletter; may be given several times.")
+    ],
     name: Annotated[str, typer.Option(help="How mails address them.")] = "",
-    topics: Annotated[str, typer.Option(help="Topics with commas between; none: everything.")] = "",
-    cadence: Annotated[str, typer.Option(help="instant, daily, weekly or monthly.")] = "daily",
+    topics: Annotated[
+        str | None, typer.Option(help="With commas between; '' is everything. A new one gets everything.")
+    ] = None,
+    cadence: Annotated[
+        Literal["instant", "daily", "weekly", "monthly"] | None,
+        typer.Option(help="How often. A new one gets it daily."),
+    ] = None,
 ) -> None:
-    """Add a subscriber who has agreed to it, or change one. Nobody who left is brought back.
+    """Add a subscriber who has agreed to it, or change one.
+
+    What is not said stays as it is. Nobody who left is brought back.
 
     Example:
       distributor subscribers add ada@example.org --newsletter morning --topics harbour,culture
@@ -95,10 +112,16 @@ def add(
 
     row = io.StringIO()
     writer = csv.writer(row)
-    writer.writerow(("email", "name", "newsletters", "topics", "cadence"))
-    writer.writerow((address, name, ";".join(newsletter), topics, cadence))
+    given = {"topics": topics, "cadence": cadence}
+    known = {"email": address, "name": name, "newsletters": ";".join(newsletter), "state": "confirmed"}
+    cells = known | {column: value for column, value in given.items() if value is not None}
+    writer.writerow(cells)
+    writer.writerow(cells.values())
+    row.seek(0)
     with console.app() as program:
-        result = program.import_subscribers(row.getvalue().splitlines(keepends=True))
+        for one in newsletter:
+            console.known(one, program.config.newsletters)
+        result = program.import_subscribers(row)
     for problem in result.problems:
         console.complain(f"{address}: {problem.reason}")
     if result.left_alone:
@@ -110,14 +133,25 @@ def add(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV with a column 'email'; - for standard input.")],
-    newsletter: Annotated[list[str] | None, typer.Option(help="For rows that name no newsletter.")] = None,
+    file: Annotated[
+        Path,
+        typer.Argument(
+            exists=True,
+            dir_okay=False,
+            allow_dash=True,
+            help="CSV whose first line names its columns; - for standard input.",
+        ),
+    ],
+    newsletter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="For rows that name no newsletter.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
-    """Import subscribers from CSV: email, name, newsletters, topics, cadence, timezone, locale, state.
+    """Import subscribers from CSV.
 
-    Rows that cannot be used are listed by line; the others are imported. Importing a file again changes
-    nothing, and brings nobody back who left.
+    The columns are email, name, newsletters, topics, cadence, timezone, locale and state, of which only email
+    has to be there. Rows that cannot be used are listed by line; the others are imported. Importing a file
+    again changes nothing, and brings nobody back who left.
 
     Example:
       distributor subscribers import readers.csv --newsletter morning
@@ -125,6 +159,8 @@ def import_(
     from subscribers.transfer import NoAddresses
 
     with console.app() as program, console.progress("Importing", _rows(file)) as done:
+        for name in newsletter or ():
+            console.known(name, program.config.newsletters)
         shown = 0
 
         def seen(rows: int) -> None:
@@ -143,13 +179,21 @@ def import_(
     else:
         for problem in result.problems:
             console.complain(f"{file}:{problem.line}: {problem.reason}")
-        console.say(
-            f"{several(result.rows, 'row')}: {result.added} added, {result.changed} changed, "
-            f"{result.unchanged} unchanged, {result.left_alone} left alone because they left, "
-            f"{several(len(result.problems), 'row')} with problems."
-        )
+        console.say(_summary(result))
     if result.problems:
         raise typer.Exit(1)
+
+
+def _summary(result: Imported) -> str:
+    counts = {
+        "added": result.added,
+        "changed": result.changed,
+        "unchanged": result.unchanged,
+        "left alone, for they unsubscribed or are suppressed": result.left_alone,
+        "with a problem": len(result.problems),
+    }
+    told = ", ".join(f"{count:,} {what}" for what, count in counts.items() if count)
+    return f"{several(result.rows, 'row')}: {told or 'nobody to import'}."
 
 
 def _rows(file: Path) -> int | None:
@@ -162,7 +206,9 @@ def _rows(file: Path) -> int | None:
 
 @app.command()
 def export(
-    file: Annotated[Path | None, typer.Argument(help="Where to; standard output without it.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(dir_okay=False, help="Where to; standard output without it.")
+    ] = None,
     newsletter: Newsletter = None,
 ) -> None:
     """Export subscribers as CSV that `import` reads.
@@ -171,11 +217,16 @@ def export(
       distributor subscribers export readers.csv
     """
     with console.app() as program:
+        if newsletter:
+            console.known(newsletter, program.config.newsletters)
         if file is None:
             program.export_subscribers(sys.stdout, newsletter=newsletter)
             return
         partial = file.with_name(f".{file.name}.partial")
-        with partial.open("w", encoding="utf-8", newline="") as out:
-            count = program.export_subscribers(out, newsletter=newsletter)
-        partial.replace(file)
+        try:
+            with partial.open("w", encoding="utf-8", newline="") as out:
+                count = program.export_subscribers(out, newsletter=newsletter)
+            partial.replace(file)
+        finally:
+            partial.unlink(missing_ok=True)
         console.say(f"{several(count, 'subscription')} in {file}")
