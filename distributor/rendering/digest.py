@@ -64,6 +64,7 @@ class Story:
     breaking: bool
     section: str  # the heading under which it belongs; empty: under none
     picture: Shown | None
+    thumbnail: Shown | None  # the same, small and light where one was made
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -189,34 +190,38 @@ def digest(
     environment: Environment,
     body: str | None = None,
     topics: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    thumbnails: Mapping[str, Picture] = MappingProxyType({}),
 ) -> Digest:
     """The edition of *newsletter* that carries *articles*, of which there is at least one.
 
-    *pictures* are banners by article key; *media_url* says what the HTML calls each of them: an address, or
-    `cid:HASH` for one that travels in the mail. *topics* are an article's by its key; where it has none
-    there, the newsletter's own table of topics decides. With *body* (HTML), the first article is told in
-    full and the others are headlines below it.
+    *pictures* are banners by article key, *thumbnails* the small ones to stand beside teasers, where there
+    are any; *media_url* says what the HTML calls each of them: an address, or `cid:HASH` for one that
+    travels in the mail. *topics* are an article's by its key; where it has none there, the newsletter's own
+    table of topics decides. With *body* (HTML), the first article is told in full and the others are
+    headlines below it.
 
     Raises:
         TemplateError: when a template does not render.
     """
     ordered = _ordered(articles) if body is None else list(articles)
+    media = _Media(banners=pictures, thumbnails=thumbnails, url=media_url)
+    most = newsletter.max_articles  # more are never shown with a picture
     edition = _Edition(
         publication=_plain_publication(publication),
         newsletter=_plain_newsletter(newsletter),
         stories=tuple(
-            _story(article, publication, newsletter, picture, topics)
-            for article, picture in _illustrated(ordered, pictures, newsletter.max_articles, media_url)
+            _story(article, publication, newsletter, topics, media if place < most else None)
+            for place, article in enumerate(ordered[:_MOST])
         ),
         count=len(ordered),
         edition_at=edition_at,
         body=None if body is None else _body(body, ordered[0], publication, newsletter),
         environment=environment,
     )
-    return _frozen(edition, ordered, pictures)
+    return _frozen(edition, ordered, media)
 
 
-def _frozen(edition: _Edition, ordered: Sequence[Article], pictures: Mapping[str, Picture]) -> Digest:
+def _frozen(edition: _Edition, ordered: Sequence[Article], media: _Media) -> Digest:
     """The fullest digest of *edition* that fits."""
     plans = list(_plans(edition, ordered))
     subject = edition.subject(plans[0])
@@ -230,7 +235,7 @@ def _frozen(edition: _Edition, ordered: Sequence[Article], pictures: Mapping[str
         html=html(first),
         text=edition.text(plan),
         language=edition.publication.language,
-        pictures=_attached(edition.stories[: plan.items], pictures, html(first)),
+        pictures=media.attached(edition.stories[: plan.items], html(first)),
         articles=tuple(Carried(key=a.key, role=plan.role(place)) for place, a in enumerate(ordered)),
     )
 
@@ -292,9 +297,10 @@ def _story(
     article: Article,
     publication: Publication,
     newsletter: Newsletter,
-    picture: Shown | None,
     topics: Mapping[str, tuple[str, ...]],
+    media: _Media | None,
 ) -> Story:
+    picture, thumbnail = media.shown(article) if media else (None, None)
     title = _title(article) or neutral(tidy(publication.title, 200) or tidy(newsletter.title, 200))
     summary = neutral(tidy(article.summary, 400))
     return Story(
@@ -309,6 +315,7 @@ def _story(
         breaking=article.wishes.breaking,
         section=_section(article, newsletter, topics),
         picture=picture,
+        thumbnail=thumbnail,
     )
 
 
@@ -340,16 +347,25 @@ def _matching(article: Article, topics: Mapping[str, tuple[str, ...]]) -> Iterat
             yield topic
 
 
-def _illustrated(
-    articles: Sequence[Article],
-    pictures: Mapping[str, Picture],
-    most: int,
-    media_url: Callable[[Picture], str],
-) -> Iterator[tuple[Article, Shown | None]]:
-    """Those of *articles* that an edition could show, the first *most* with their banners."""
-    for place, article in enumerate(articles[:_MOST]):
-        banner = pictures.get(article.key) if place < most else None
-        yield article, _shown(banner, article, media_url) if banner else None
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Media:
+    """The pictures of an edition by article key, and what its HTML calls each."""
+
+    banners: Mapping[str, Picture]
+    thumbnails: Mapping[str, Picture]
+    url: Callable[[Picture], str]
+
+    def shown(self, article: Article) -> tuple[Shown | None, Shown | None]:
+        """An article's banner and thumbnail; a banner without one is its own."""
+        banner, small = self.banners.get(article.key), self.thumbnails.get(article.key)
+        large = _shown(banner, article, self.url) if banner else None
+        return large, (_shown(small, article, self.url) if small else None) or large
+
+    def attached(self, stories: Iterable[Story], html: str) -> tuple[Picture, ...]:
+        """The pictures that *html* names as `cid:HASH`, each once."""
+        own = (known.get(story.key) for story in stories for known in (self.banners, self.thumbnails))
+        named = {picture.hash: picture for picture in own if picture}
+        return tuple(picture for picture in named.values() if f'"cid:{picture.hash}"' in html)
 
 
 def _shown(picture: Picture, article: Article, media_url: Callable[[Picture], str]) -> Shown | None:
@@ -388,9 +404,3 @@ def _plain_newsletter(newsletter: Newsletter) -> Newsletter:
 def _language(tag: str) -> str:
     """A language tag that may stand in an attribute and in a file name."""
     return tag if re.fullmatch(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,5}", tag) else "en"
-
-
-def _attached(stories: Iterable[Story], pictures: Mapping[str, Picture], html: str) -> tuple[Picture, ...]:
-    """The pictures that *html* names as `cid:HASH`, each once."""
-    named = {picture.hash: picture for story in stories if (picture := pictures.get(story.key))}
-    return tuple(picture for picture in named.values() if f'"cid:{picture.hash}"' in html)

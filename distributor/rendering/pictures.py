@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -134,14 +134,32 @@ class Pictures:
             return picture
 
         def refit() -> Made:
-            image = raster.opened(self.read(picture), max_pixels=picture.width * picture.height)
-            return Made(encoded=fit(image, shape))
+            return Made(encoded=fit(self._reopened(picture), shape))
 
         made = self._once(_key("fitted", picture.hash, repr(shape)), refit)
         note = f"fitted to {made.width} x {made.height}, {made.size:,} bytes"
         return replace(
             made, alt=picture.alt, url=picture.url, note=f"{picture.note}; {note}" if picture.note else note
         )
+
+    def thumbnail(self, picture: Picture) -> Picture:
+        """*picture* for the place beside a teaser: at most 304 pixels wide, and light.
+
+        Its alternative text, address and note stay. Raises: NotFound if its file is gone.
+        """
+        within, largest = raster.THUMBNAIL_BOX, raster.THUMBNAIL_BYTES
+        if picture.width <= within[0] and picture.height <= within[1] and picture.size <= largest:
+            return picture
+
+        def shrink() -> Made:
+            return Made(encoded=raster.thumbnail(self._reopened(picture, within)))
+
+        made = self._once(_key("thumbnail", picture.hash), shrink)
+        return replace(made, alt=picture.alt, url=picture.url, note=picture.note)
+
+    def thumbnails(self, pictures: Mapping[str, Picture]) -> dict[str, Picture]:
+        """The thumbnail of each of *pictures*, under the same key."""
+        return {key: self.thumbnail(picture) for key, picture in pictures.items()}
 
     def prepare_all(self, articles: Iterable[Article]) -> list[Picture]:
         """The banners of *articles*, in their order, fetched side by side and each only once."""
@@ -161,6 +179,11 @@ class Pictures:
         if data is None or hashlib.sha256(data).hexdigest() != picture.hash:
             raise NotFound(f"{self.path(picture)} is gone or damaged")
         return data
+
+    def _reopened(self, picture: Picture, within: tuple[int, int] | None = None) -> Image.Image:
+        """The pixels of a stored picture, which may have become thinner than what is taken from outside."""
+        size = picture.width * picture.height
+        return raster.opened(self.read(picture), max_pixels=size, within=within, smallest=1)
 
     def _once(self, key: str, make: Callable[[], Made]) -> Picture:
         """What *key* names, made if it was not or is not whole; a failure is remembered for a while."""

@@ -14,6 +14,9 @@ SMALLEST = 32  # pixels; what is thinner is a counter or a spacer
 MAIL_BOX = (1200, 2400)
 MAIL_QUALITY = 82
 HEAVIEST_PNG = 400_000  # bytes in a mail; beyond it transparency is worth less than the reader's time
+THUMBNAIL_BOX = (304, 380)  # twice what the templates show, for screens with two pixels where one was
+THUMBNAIL_QUALITIES = (75, 60, 45, 30, 20)  # each is tried while the one before it is too heavy
+THUMBNAIL_BYTES = 25_000
 ORIENTATION = 0x0112  # the EXIF tag
 TURNS = {  # its value -> what makes the picture upright (EXIF 2.32, 4.6.5)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -48,16 +51,21 @@ class Encoded:
 
 
 def opened(
-    data: bytes, *, max_pixels: int, within: tuple[int, int] | None = None, media_type: str = ""
+    data: bytes,
+    *,
+    max_pixels: int,
+    within: tuple[int, int] | None = None,
+    media_type: str = "",
+    smallest: int = SMALLEST,
 ) -> Image.Image:
     """The first frame of *data*, upright, as RGB or RGBA in sRGB, without metadata, shrunk to fit *within*.
 
     The size is read from the header and checked before a pixel is decoded. *media_type* is what the server
-    said, for the message only: the bytes decide.
+    said, for the message only: the bytes decide. *smallest* is the least side, in pixels.
     Raises: NotAPicture, for whatever the bytes are.
     """
     try:
-        image = _recognised(data, max_pixels)
+        image = _recognised(data, max_pixels, smallest)
         return _plain(image, within or image.size)
     except UnidentifiedImageError as error:
         raise NotAPicture(_what_it_is(data, media_type)) from error
@@ -83,6 +91,24 @@ def for_mail(image: Image.Image) -> Encoded:
     if len(transparent.data) <= HEAVIEST_PNG:
         return transparent
     return jpeg(flattened(image), quality=MAIL_QUALITY)
+
+
+def thumbnail(image: Image.Image) -> Encoded:
+    """JPEG, or PNG where that is lighter or transparency matters."""
+    photo, lossless = _light_jpeg(image), png(image)
+    if not _is_transparent(image):
+        return min(photo, lossless, key=lambda made: len(made.data))
+    few_colors = png(image.quantize(256, method=Image.Quantize.FASTOCTREE))
+    return next((made for made in (lossless, few_colors) if len(made.data) <= THUMBNAIL_BYTES), photo)
+
+
+def _light_jpeg(image: Image.Image) -> Encoded:
+    """The best JPEG that is light enough for a thumbnail, or the lightest."""
+    tried = [jpeg(image, quality=THUMBNAIL_QUALITIES[0])]
+    for quality in THUMBNAIL_QUALITIES[1:]:
+        if len(tried[-1].data) > THUMBNAIL_BYTES:
+            tried.append(jpeg(image, quality=quality))
+    return tried[-1]
 
 
 def jpeg(image: Image.Image, *, quality: int, crisp: bool = False) -> Encoded:
@@ -114,12 +140,12 @@ def flattened(image: Image.Image, background: str = "#ffffff") -> Image.Image:
     return flat
 
 
-def _recognised(data: bytes, max_pixels: int) -> Image.Image:
+def _recognised(data: bytes, max_pixels: int, smallest: int) -> Image.Image:
     image = Image.open(BytesIO(data), formats=FORMATS)
     width, height = image.size
     if width * height > max_pixels:
         raise NotAPicture(f"has too many pixels ({width} x {height})")
-    if min(width, height) < SMALLEST:
+    if min(width, height) < smallest:
         raise NotAPicture(f"is too small ({width} x {height})")
     return image
 

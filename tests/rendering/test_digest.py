@@ -246,6 +246,48 @@ def test_pictures_that_travel_along_are_named() -> None:
     assert mail.html.count(f'src="cid:{picture(1).hash}"') == 2
 
 
+def test_items_show_thumbnails_and_leads_do_not() -> None:
+    """Beside a teaser stands the small picture; the mail carries what it shows and nothing else."""
+    pictures = {f"a{n}": picture(n, alt=f"Banner {n}") for n in range(7)}
+    small = {
+        f"a{n}": picture(100 + n, width=304, height=160, size=9_000, alt=f"Small {n}") for n in (0, 1, 2, 6)
+    }
+    mail = made(
+        [article(n) for n in range(7)], pictures, thumbnails=small, media_url=lambda p: f"cid:{p.hash}"
+    )
+    expected = [pictures["a0"], small["a1"], small["a2"], pictures["a3"], pictures["a4"]]
+    shown = Page(mail.html).all("img")
+    assert [image["src"] for image in shown] == [f"cid:{each.hash}" for each in expected]
+    assert [image["alt"] for image in shown] == [each.alt for each in expected]
+    assert [image["width"] for image in shown] == ["576", *["152"] * 4]
+    assert list(mail.pictures) == expected
+
+
+def test_an_article_by_itself_shows_its_banner() -> None:
+    """Breaking news has no small picture, whether one was made or not."""
+    mail = made(
+        [article(0), article(1)],
+        {"a0": picture(0), "a1": picture(1)},
+        body="<p>All of it.</p>",
+        thumbnails={"a0": picture(100), "a1": picture(101)},
+        media_url=lambda p: f"cid:{p.hash}",
+    )
+    assert mail.pictures == (picture(0),)
+
+
+def test_a_thumbnail_that_no_mail_can_show_gives_way_to_the_banner() -> None:
+    """Better heavy than broken."""
+    mail = made(
+        [article(0), article(1)],
+        {"a1": picture(1)},
+        thumbnails={"a1": picture(2)},
+        media_url=lambda p: "" if p == picture(2) else f"https://media.example/{p.name}",
+    )
+    assert [image["src"] for image in Page(mail.html).all("img")] == [
+        f"https://media.example/{picture(1).name}"
+    ]
+
+
 @pytest.mark.parametrize("address", ["", "javascript:alert(1)", "file:///etc/passwd", "cid:other", "data:,x"])
 def test_a_picture_that_no_mail_can_show_is_left_out(address: str) -> None:
     """No broken frame, no local file."""

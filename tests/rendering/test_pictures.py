@@ -449,6 +449,90 @@ def test_a_card_carries_the_banner_and_is_made_once(make: Make, tmp_path: Path) 
     assert card.hash != pictures.card(article(), (1080, 1080), qr_target=HOME).hash
 
 
+def noise(width: int, height: int, *, see_through: bool = False) -> bytes:
+    """What compresses worst."""
+    image = Image.merge("RGB", [Image.effect_noise((width, height), 120) for _ in range(3)])
+    if see_through:
+        image.putalpha(Image.linear_gradient("L").resize(image.size))
+    return file_of(image, "PNG", compress_level=1)
+
+
+@pytest.mark.parametrize(
+    ("data", "size", "media_type"),
+    [
+        pytest.param(file_of(scene(1200, 675), "JPEG"), (304, 171), "image/jpeg", id="photo"),
+        pytest.param(file_of(scene(600, 1200), "JPEG"), (190, 380), "image/jpeg", id="upright"),
+        pytest.param(file_of(Image.new("RGB", (900, 900), "#0f4c5c"), "PNG"), (304,) * 2, "image/png", id="flat"),
+        pytest.param(glass("RGBA"), (304, 171), "image/png", id="glass"),
+        pytest.param(noise(700, 800), (304, 347), "image/jpeg", id="noise"),
+        pytest.param(noise(400, 500, see_through=True), (304, 380), "image/jpeg", id="noise-glass"),
+        pytest.param(noise(300, 300), (300, 300), "image/jpeg", id="small-and-heavy"),
+        pytest.param(file_of(scene(4000, 90), "JPEG"), (304, 7), "image/jpeg", id="thin"),
+        pytest.param(b"", (304, 160), "image/jpeg", id="drawn"),
+    ],
+)  # fmt: skip
+def test_a_thumbnail_is_light(make: Make, data: bytes, size: tuple[int, int], media_type: str) -> None:
+    """Whatever the banner, its thumbnail is small, in proportion, and called what the banner is called."""
+    pictures = make(data)
+    banner = pictures.banner(article(banner=BANNER, wishes=Wishes(alt="A crane")))
+    small = pictures.thumbnail(banner)
+    shown = pixels(pictures.read(small))
+    assert (small.width, small.height) == shown.size == size
+    assert (small.media_type, Image.MIME[str(shown.format)]) == (media_type, media_type)
+    assert small.size == len(pictures.read(small)) <= 25_000
+    assert (small.alt, small.url, small.note) == ("A crane", banner.url, banner.note)
+
+
+def test_a_thumbnail_stays_transparent(make: Make) -> None:
+    """What a dark screen shines through shines through its thumbnail."""
+    pictures = make(glass("RGBA"))
+    shown = pixels(pictures.read(pictures.thumbnail(pictures.banner(article(banner=BANNER))))).convert("RGBA")
+    assert shown.getpixel((150, 168)) == (0, 0, 0, 0)
+    assert_near(shown.convert("RGB"), (10, 10), (255, 0, 0))
+
+
+def test_few_colours_keep_a_heavy_drawing_transparent(make: Make) -> None:
+    """Before transparency goes, colours do."""
+    drawing = scene(608, 760).convert("RGBA")
+    drawing.putalpha(Image.linear_gradient("L").resize(drawing.size))
+    pictures = make(file_of(drawing, "PNG"))
+    small = pictures.thumbnail(pictures.banner(article(banner=BANNER)))
+    assert (small.media_type, pixels(pictures.read(small)).mode) == ("image/png", "P")
+
+
+def test_thumbnails_are_made_once(make: Make) -> None:
+    """The next edition finds them in the index, each under its article's key."""
+    index = MemoryIndex()
+    first, second = make(JPEG, index=index), make(unreachable, index=index)
+    banners = {
+        "a": first.banner(article(banner=BANNER)),
+        "b": first.banner(article(banner=BANNER, title="B")),
+    }
+    small = first.thumbnails(banners)
+    assert small["a"].hash == small["b"].hash
+    assert [small[key].alt for key in ("a", "b")] == [banners[key].alt for key in ("a", "b")]
+    for banner in banners.values():
+        first.path(banner).unlink(missing_ok=True)
+    assert second.thumbnails(banners) == small
+    with pytest.raises(NotFound):
+        make(unreachable).thumbnail(banners["a"])
+
+
+def test_what_is_small_already_is_its_own_thumbnail(make: Make) -> None:
+    """No picture loses quality for nothing, and none grows."""
+    pictures = make(file_of(scene(300, 200), "JPEG", quality=60))
+    banner = pictures.banner(article(banner=BANNER))
+    assert pictures.thumbnail(banner) is banner
+
+
+def test_a_banner_that_became_thin_can_be_fitted(make: Make) -> None:
+    """A wide strip, shrunk for mails, is no mistake when a network wants it smaller still."""
+    pictures = make(file_of(scene(4000, 90), "JPEG"))
+    banner = pictures.banner(article(banner=BANNER))
+    assert (banner.width, banner.height) == (1200, 27)
+    assert pictures.fitted(banner, Shape(max_width=1000)).width == 1000
+
+
 @pytest.mark.parametrize(
     "shape",
     [
