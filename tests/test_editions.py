@@ -1,0 +1,336 @@
+"""Editions: who gets what and when, in the cases that are easily got wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from distributor.app import App
+from distributor.config import load
+from distributor.model import Digest
+from distributor.store import campaigns
+from tests.far_end import Recorder, through
+from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
+
+ADA, LIN = "ada@example.org", "lin@example.org"
+CONFIG = """
+topics = ["harbour", "sport"]
+cadences = ["instant", "daily", "weekly", "monthly"]
+"""
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def app(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[App]:
+    """A newsletter without readers on a site without articles, on a Monday at six."""
+    with opened(workspace(tmp_path, database=database_url, newsletter=CONFIG), clock) as app:
+        app.scan()
+        through(app, Recorder(tmp_path / "taken.log", recipients_per_call=100))
+        yield app
+
+
+def got(app: App) -> dict[str, list[str]]:
+    """Address -> the names of the articles it got, in order."""
+    provider = app.routes["morning"].provider
+    assert isinstance(provider, Recorder)
+    found: dict[str, list[str]] = {}
+    for _, address, told in provider.taken():
+        found.setdefault(address, []).extend(
+            key.removeprefix("https://news.example/").strip("/") for key in told
+        )
+    return found
+
+
+def configured(app: App, **settings: object) -> None:
+    """Change settings of the newsletter "morning"."""
+    changed = app.config.newsletters["morning"].model_copy(update=settings)
+    app.config = app.config.model_copy(update={"newsletters": {"morning": changed}})
+    app.__dict__.pop("editions", None)
+
+
+def news(app: App, folder: Path, name: str, **front_matter: object) -> None:
+    write_article(folder, name, published_at=app.clock(), **front_matter)
+
+
+def morning(app: App, clock: Clock, *, days: int = 1) -> None:
+    """Let the next slot of so many days come by, each with a round of the program."""
+    for _ in range(days):
+        clock.time = (clock() + timedelta(days=1)).replace(hour=7, minute=5)
+        app.run_once()
+
+
+def test_topics_decide(app: App, tmp_path: Path, clock: Clock):
+    """A reader of one topic gets its articles; one who chose none gets everything."""
+    subscribe(app, ADA, topics="harbour")
+    subscribe(app, LIN)
+    news(app, tmp_path, "boats", tags=["Harbour"])
+    news(app, tmp_path, "goals", tags=["sport"])
+    morning(app, clock)
+    assert {address: sorted(names) for address, names in got(app).items()} == {
+        ADA: ["boats"],
+        LIN: ["boats", "goals"],
+    }
+
+
+def test_a_newcomer_gets_the_next_edition_as_everybody_does(app: App, tmp_path: Path, clock: Clock):
+    """Whoever joins between two editions gets what is new since the last, and nothing older."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "one")
+    morning(app, clock)
+    news(app, tmp_path, "two")
+    app.scan()
+    subscribe(app, LIN)
+    morning(app, clock)
+    assert got(app) == {ADA: ["one", "two"], LIN: ["two"]}
+
+
+def test_too_few_articles_wait(app: App, tmp_path: Path, clock: Clock):
+    """Below min_articles a reader waits, keeps their place, and later gets all of it at once."""
+    configured(app, min_articles=2)
+    subscribe(app, ADA, topics="harbour")
+    subscribe(app, LIN)
+    news(app, tmp_path, "boats", tags=["harbour"])
+    news(app, tmp_path, "goals", tags=["sport"])
+    morning(app, clock)
+    assert set(got(app)) == {LIN}
+    news(app, tmp_path, "ferries", tags=["harbour"])
+    morning(app, clock)
+    assert sorted(got(app)[ADA]) == ["boats", "ferries"]
+    assert sorted(got(app)[LIN]) == ["boats", "goals"]  # one new article is too few for them now
+
+
+def test_weekly_readers_get_a_week_on_monday(app: App, tmp_path: Path, clock: Clock):
+    """A weekly reader has all of the week in the first edition of the next, whatever daily readers had."""
+    subscribe(app, ADA, cadence="weekly")
+    subscribe(app, LIN, cadence="daily")
+    for day in range(7):
+        news(app, tmp_path, f"day-{day}")
+        morning(app, clock)
+    assert clock().weekday() == 0
+    assert sorted(got(app)[ADA]) == sorted(got(app)[LIN]) == [f"day-{day}" for day in range(7)]
+
+
+def test_a_change_of_cadence_loses_and_repeats_nothing(app: App, tmp_path: Path, clock: Clock):
+    """From weekly to daily in mid-week, and back again."""
+    subscribe(app, ADA, cadence="weekly")
+    for day in range(10):
+        news(app, tmp_path, f"day-{day}")
+        if day == 3:
+            subscribe(app, ADA, cadence="daily")
+        if day == 5:
+            subscribe(app, ADA, cadence="weekly")
+        morning(app, clock)
+    morning(app, clock, days=7)
+    assert sorted(got(app)[ADA]) == [f"day-{day}" for day in range(10)]
+
+
+def test_breaking_news_goes_to_instant_readers_at_once_and_is_not_repeated(
+    app: App, tmp_path: Path, clock: Clock
+):
+    """An instant reader has it now; the next edition has it for the others only."""
+    subscribe(app, ADA, cadence="instant")
+    subscribe(app, LIN, cadence="daily")
+    news(app, tmp_path, "storm", distributor={"breaking": True})
+    news(app, tmp_path, "calm")
+    app.run_once()
+    assert got(app) == {ADA: ["storm"]}
+    app.run_once()
+    morning(app, clock)
+    assert {address: sorted(names) for address, names in got(app).items()} == {
+        ADA: ["calm", "storm"],
+        LIN: ["calm", "storm"],
+    }
+
+
+def test_breaking_news_without_instant_readers_can_still_be_sent_by_hand(
+    app: App, tmp_path: Path, clock: Clock
+):
+    """Nothing is used up by having had nobody to tell."""
+    subscribe(app, ADA, cadence="daily")
+    news(app, tmp_path, "storm", distributor={"breaking": True})
+    app.run_once()
+    assert app.campaigns() == []
+    app.make(app.order("morning", ["storm"]))
+    app.deliver()
+    assert got(app) == {ADA: ["storm"]}
+    morning(app, clock)
+    assert got(app) == {ADA: ["storm"]}
+
+
+def test_sending_one_article_reaches_those_who_have_not_had_it(app: App, tmp_path: Path, clock: Clock):
+    """Sent by itself again after somebody joined, it goes to them alone."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "storm")
+    app.scan()
+    for address in (ADA, LIN):
+        clock.go_on(minutes=1)
+        subscribe(app, address)
+        app.make(app.order("morning", ["storm"]))
+        app.deliver()
+    assert got(app) == {ADA: ["storm"], LIN: ["storm"]}
+    assert app.make(app.order("morning", ["storm"])) is None
+
+
+def test_sending_to_one_reader_changes_nothing_for_the_others(app: App, tmp_path: Path, clock: Clock):
+    """One reader runs ahead; the next edition has the rest for everybody."""
+    subscribe(app, ADA, LIN)
+    news(app, tmp_path, "one")
+    app.scan()
+    app.make(app.order("morning", to=ADA))
+    app.deliver()
+    assert got(app) == {ADA: ["one"]}
+    news(app, tmp_path, "two")
+    morning(app, clock)
+    assert {address: sorted(names) for address, names in got(app).items()} == {
+        ADA: ["one", "two"],
+        LIN: ["one", "two"],
+    }
+
+
+def test_what_was_withdrawn_during_an_edition_is_not_missed(app: App, tmp_path: Path, clock: Clock):
+    """An article that is away while an edition passes, and returns, goes into the next."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "story")
+    news(app, tmp_path, "other")
+    app.scan()
+    path = tmp_path / "content/story.md"
+    text = path.read_text()
+    path.unlink()
+    morning(app, clock)
+    assert got(app) == {ADA: ["other"]}
+    path.write_text(text)
+    morning(app, clock)
+    assert got(app) == {ADA: ["other", "story"]}
+
+
+def test_what_was_sent_withdrawn_and_returns_is_not_sent_again(app: App, tmp_path: Path, clock: Clock):
+    """Those who have it do not get it again; those who joined since do get it."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "story")
+    morning(app, clock)
+    path = tmp_path / "content/story.md"
+    text = path.read_text()
+    path.write_text(text.replace("+++\n", "+++\ndraft = true\n", 1))
+    app.scan()
+    subscribe(app, LIN)
+    path.write_text(text)
+    news(app, tmp_path, "other")
+    morning(app, clock)
+    assert {address: sorted(names) for address, names in got(app).items()} == {
+        ADA: ["other", "story"],
+        LIN: ["other", "story"],
+    }
+
+
+def test_a_cancelled_edition_and_the_next_one_do_not_overlap(app: App, tmp_path: Path, clock: Clock):
+    """Cancelled after a later edition was planned, its articles still come, and nothing comes twice."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "one")
+    clock.time = clock().replace(hour=7, minute=5) + timedelta(days=1)
+    app.scan()
+    [first] = app.plan()
+    app.pause(first.id)
+    news(app, tmp_path, "two")
+    morning(app, clock)
+    assert got(app) == {ADA: ["two"]}
+    assert app.cancel(first.id, reason="a mistake") == 1
+    news(app, tmp_path, "three")
+    morning(app, clock)
+    assert sorted(got(app)[ADA]) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    ("catch_up", "editions"),
+    [("send", [["one"], ["two"], ["three"]]), ("merge", [["one", "three", "two"]]), ("drop", [])],
+)
+def test_slots_that_were_missed(
+    app: App, tmp_path: Path, clock: Clock, catch_up: str, editions: list[list[str]]
+):
+    """After three days of silence: each edition as it would have been, one for all, or none."""
+    configured(app, catch_up=catch_up)
+    subscribe(app, ADA)
+    for days, name in ((0, "one"), (1, "two"), (2, "three")):
+        write_article(tmp_path, name, published_at=MONDAY + timedelta(days=days, hours=2))
+    clock.time = MONDAY + timedelta(days=3, hours=12)
+    app.run_once()
+    provider = app.routes["morning"].provider
+    assert isinstance(provider, Recorder)
+    told = [sorted(key.split("/")[3] for key in articles) for _, _, articles in provider.taken()]
+    assert sorted(told) == sorted(editions)  # calls run side by side
+    clock.time = MONDAY + timedelta(days=4, hours=1, minutes=5)
+    app.run_once()
+    assert sorted(got(app)[ADA]) == ["one", "three", "two"]
+
+
+def test_what_needs_approval_waits_for_it(app: App, tmp_path: Path, clock: Clock):
+    """Nothing of an edition leaves before somebody has approved it."""
+    configured(app, approval="required")
+    subscribe(app, ADA)
+    news(app, tmp_path, "story")
+    morning(app, clock)
+    [campaign] = app.campaigns()
+    assert (campaign.state, got(app)) == ("awaiting approval", {})
+    app.approve(campaign.id)
+    app.run_once()
+    assert got(app) == {ADA: ["story"]}
+
+
+def test_an_edition_is_frozen(app: App, tmp_path: Path, clock: Clock):
+    """What was planned is sent, whatever happens to the article or the list before it leaves."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "story", title="As it was")
+    clock.time = clock().replace(hour=7, minute=5) + timedelta(days=1)
+    app.scan()
+    [campaign] = app.plan()
+    news(app, tmp_path, "story", title="As it is now")
+    subscribe(app, LIN)
+    app.scan()
+    app.deliver()
+    assert set(got(app)) == {ADA}
+    with app.database.read() as db:
+        [hash_] = campaigns.renditions_of(db, campaign.id)
+        content = campaigns.rendition_of(db, hash_)
+    assert isinstance(content, Digest)
+    assert (content.subject, content.hash) == ("As it was", hash_)
+
+
+def test_readers_of_one_selection_share_a_rendition(app: App, tmp_path: Path, clock: Clock):
+    """Different topics that come to the same articles are rendered once."""
+    subscribe(app, ADA, topics="harbour")
+    subscribe(app, LIN)
+    news(app, tmp_path, "boats", tags=["harbour"])
+    clock.time = clock().replace(hour=7, minute=5) + timedelta(days=1)
+    app.scan()
+    [campaign] = app.plan()
+    with app.database.read() as db:
+        assert list(campaigns.renditions_of(db, campaign.id).values()) == [2]
+
+
+def test_a_newsletter_that_is_added_later_begins_then(app: App, tmp_path: Path, clock: Clock):
+    """What was public before a newsletter was named in the configuration is not its news."""
+    news(app, tmp_path, "before")
+    app.scan()
+    path = tmp_path / "distributor.toml"
+    path.write_text(
+        path.read_text()
+        + path.read_text().partition("[newsletters.morning]")[2].join(("\n[newsletters.evening]", ""))
+    )
+    with opened(path, clock) as later:
+        later.scan()
+        result = later.import_subscribers(["email\n", f"{ADA}\n"], default_lists=["evening"])
+        assert result.added == 1
+        news(later, tmp_path, "after")
+        clock.time = clock().replace(hour=7, minute=5) + timedelta(days=1)
+        later.scan()
+        [evening] = [campaign for campaign in later.plan() if campaign.channel == "evening"]
+        assert (evening.candidates, evening.excluded) == (1, {})
+        [reason] = [r for r in later.explain("before", ADA) if r.newsletter == "evening"]
+        assert "before the newsletter began" in reason.verdict
+        assert load(path, {}).newsletters.keys() == {"morning", "evening"}
