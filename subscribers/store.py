@@ -56,13 +56,7 @@ def add(db: Connection, entries: Sequence[Entry], *, list_ids: Mapping[str, int]
     blocked = set(
         db.scalars(select(suppression.c.address_hash).where(suppression.c.address_hash.in_(unique)))
     )
-    _add_people(db, unique, now)
-    ids = {
-        row.address_hash: row.id
-        for row in db.execute(
-            select(subscriber.c.address_hash, subscriber.c.id).where(subscriber.c.address_hash.in_(unique))
-        )
-    }
+    ids = _add_people(db, unique, now)
     result = Added()
     wanted = {
         (list_ids[name], ids[hash_]): (entry, hash_ in blocked)
@@ -74,7 +68,8 @@ def add(db: Connection, entries: Sequence[Entry], *, list_ids: Mapping[str, int]
     return result
 
 
-def _add_people(db: Connection, entries: Mapping[bytes, Entry], now: datetime) -> None:
+def _add_people(db: Connection, entries: Mapping[bytes, Entry], now: datetime) -> dict[bytes, int]:
+    """The id of each entry's subscriber, by the hash of the address."""
     insert = _insert(db, subscriber)
     new = insert.excluded
     # What an entry leaves out keeps what is known.
@@ -99,8 +94,12 @@ def _add_people(db: Connection, entries: Mapping[bytes, Entry], now: datetime) -
         }
         for hash_, entry in entries.items()
     ]
-    if rows:
-        db.execute(upsert, rows)
+    if not rows:
+        return {}
+    return {
+        row[0]: row[1]
+        for row in db.execute(upsert.returning(subscriber.c.address_hash, subscriber.c.id), rows)
+    }
 
 
 def _add_subscriptions(
@@ -128,7 +127,8 @@ def _add_subscriptions(
         else:
             result.unchanged += 1
     if fresh:
-        db.execute(subscription.insert(), fresh)
+        # Only with RETURNING does SQLAlchemy write many rows by one statement.
+        db.execute(subscription.insert().returning(subscription.c.subscriber), fresh)
 
 
 def _subscription_row(place: tuple[int, int], entry: Entry, now: datetime) -> dict[str, Any]:

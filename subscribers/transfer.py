@@ -192,7 +192,7 @@ def _entry(
 ) -> Entry:
     if width > len(columns):
         raise ValueError(f"has {width} cells where the first line names {len(columns)} columns")
-    if any(map(_is_no_text, row.values())):
+    if _is_no_text("".join(row.values())):
         raise ValueError(NO_TEXT)
     if too_long := [name for name in COLUMNS if len(row.get(name, "")) > LONGEST_CELL]:
         raise ValueError(f"{too_long[0]} is longer than {LONGEST_CELL:,} characters")
