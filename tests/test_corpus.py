@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -91,10 +92,10 @@ def _articles(corpus: Path) -> dict[str, tuple[str, datetime]]:
 
 def _last_slot(slots: list[datetime], cadence: str) -> datetime | None:
     """The last of the slots that serves a cadence: every day, Mondays, the first of a month."""
-    serves = {
+    serves: dict[str, Callable[[datetime], bool]] = {
         "instant": lambda slot: True,
         "daily": lambda slot: True,
         "weekly": lambda slot: slot.weekday() == 0,
         "monthly": lambda slot: slot.day == 1,
-    }[cadence]
-    return max((slot for slot in slots if serves(slot)), default=None)
+    }
+    return max((slot for slot in slots if serves[cadence](slot)), default=None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -55,7 +56,7 @@ def configured(app: App, **settings: object) -> None:
     app.__dict__.pop("editions", None)
 
 
-def news(app: App, folder: Path, name: str, **front_matter: object) -> None:
+def news(app: App, folder: Path, name: str, **front_matter: Any) -> None:
     write_article(folder, name, published_at=app.clock(), **front_matter)
 
 

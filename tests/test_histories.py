@@ -93,7 +93,7 @@ class Histories(RuleBasedStateMachine):
         self.write(self.articles[-1], published_at=published_at, distributor={"breaking": breaking})
 
     def write(self, article: Written, **front_matter: Any) -> None:
-        defaults = {
+        defaults: dict[str, Any] = {
             "title": article.key,
             "published_at": self.clock(),
             "enclosure": "/x.png",

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 from distributor.app import App
 from distributor.config import load
@@ -76,7 +77,7 @@ def write_article(
     title: str | None = None,
     published_at: datetime = MONDAY,
     body: str = "It happened, and here is how.",
-    **front_matter: object,
+    **front_matter: Any,
 ) -> Path:
     """Write `content/NAME.md`, as an editor would."""
     values = {"title": title or name, "date": published_at.isoformat(), **front_matter}
