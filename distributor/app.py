@@ -42,10 +42,11 @@ from distributor.rendering.environment import environment
 from distributor.rendering.faults import faults
 from distributor.rendering.pictures import MemoryIndex, Pictures
 from distributor.rendering.preview import PreviewDigest, PreviewPost, write_preview
+from distributor.store import accounts, campaigns, ledger
 from distributor.store import articles as article_store
-from distributor.store import campaigns, ledger
+from distributor.store.accounts import Balance, BatchRow
 from distributor.store.database import VERSION, Database
-from distributor.store.ledger import Balance, BatchRow, Cohort
+from distributor.store.freezing import Cohort
 from distributor.store.media import MediaIndex
 from subscribers import store as audience
 from subscribers import transfer
@@ -406,7 +407,7 @@ class App:
         with self.database.read() as db:
             ahead = [
                 PostAhead(channel=name, at=due_at, title=title)
-                for name, due_at, title in ledger.posts_queued(db)
+                for name, due_at, title in accounts.posts_queued(db)
             ]
             for name, row in campaigns.channels(db).items():
                 if row.kind == "post" and name in self.config.channels:
@@ -450,17 +451,17 @@ class App:
         """Where a campaign's candidates are; its gap is 0."""
         with self.database.read() as db:
             controls.the_campaign(db, campaign_id)
-            return ledger.balance(db, campaign_id)
+            return accounts.balance(db, campaign_id)
 
     def open_batches(self, campaign_id: int) -> list[BatchRow]:
         with self.database.read() as db:
-            return ledger.batches_open(db, campaign_id)
+            return accounts.batches_open(db, campaign_id)
 
     def database_status(self) -> dict[str, int | str]:
         """The version, and how many rows of each kind; `accounting_gap` is 0 unless the ledger is wrong."""
         with self.database.read() as db:
-            gaps = sum(abs(ledger.balance(db, c.id).gap) for c in campaigns.campaigns(db, limit=1000))
-            counts = ledger.row_counts(db)
+            gaps = sum(abs(accounts.balance(db, c.id).gap) for c in campaigns.campaigns(db, limit=1000))
+            counts = accounts.row_counts(db)
         return {"version": VERSION, **counts, "accounting_gap": gaps}
 
     @property

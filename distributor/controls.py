@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from distributor.errors import NotFound
 from distributor.model import Campaign, CampaignState, DeliveryState
-from distributor.store import campaigns, ledger
+from distributor.store import campaigns, hands, ledger
 
 UNFINISHED = (
     CampaignState.AWAITING_APPROVAL,
@@ -53,7 +53,7 @@ def resume(db: Connection, campaign_id: int) -> None:
 def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
     """Skip what was not claimed; those readers' next edition carries the articles. How many they are."""
     _change(db, campaign_id, CampaignState.CANCELLED, only_from=UNFINISHED, reason=reason)
-    return ledger.cancel(db, campaign_id, reason=reason)
+    return hands.cancel(db, campaign_id, reason=reason)
 
 
 def retry(db: Connection, campaign_id: int, *, now: datetime) -> int:
@@ -65,7 +65,7 @@ def retry(db: Connection, campaign_id: int, *, now: datetime) -> int:
     found = the_campaign(db, campaign_id)
     if found.state in (CampaignState.PAUSED, CampaignState.CANCELLED):
         raise NotFound(f"campaign {campaign_id} is {found.state}, so nobody in it is tried again")
-    return ledger.queue_refused(db, campaign_id, now=now)
+    return hands.queue_refused(db, campaign_id, now=now)
 
 
 def settle(db: Connection, campaign_id: int, as_: str, *, now: datetime) -> int:
@@ -77,7 +77,7 @@ def settle(db: Connection, campaign_id: int, as_: str, *, now: datetime) -> int:
     the_campaign(db, campaign_id)
     if as_ not in SETTLED:
         raise NotFound(f"unclear messages are settled as {', '.join(SETTLED)}, not as {as_!r}")
-    count = ledger.settle(db, campaign_id, SETTLED[as_], now=now)
+    count = hands.settle(db, campaign_id, SETTLED[as_], now=now)
     ledger.close_finished(db, campaign_id)
     return count
 

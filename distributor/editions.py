@@ -25,9 +25,9 @@ from distributor.planning.slots import Slot
 from distributor.rendering.digest import digest
 from distributor.rendering.pictures import Pictures
 from distributor.store import articles as article_store
-from distributor.store import campaigns, ledger
+from distributor.store import campaigns, freezing
 from distributor.store.database import Database
-from distributor.store.ledger import Audience, Cohort, Share
+from distributor.store.freezing import Audience, Cohort, Share
 
 BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
 NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
@@ -216,7 +216,7 @@ class Editions:
         newsletter = self.newsletter(order.name)
         row = campaigns.channels(db)[order.name]
         audience = self._audience(db, order, row.start)
-        counted = ledger.cohorts(db, audience)
+        counted = freezing.cohorts(db, audience)
         beyond = min((cohort.position for cohort in counted), default=row.start)
         told = self._candidates(db, order, now, beyond=beyond)
         told, through = _up_to_its_slot(order, told, now, last=article_store.last_sequence(db))
@@ -257,7 +257,7 @@ class Editions:
         if order.only:
             overlapping = campaigns.carrying(db, order.name, self._shelf.ids(db, order.only).values())
         else:
-            overlapping = campaigns.overlapping(db, order.name, beyond=ledger.lowest_position(db, everyone))
+            overlapping = campaigns.overlapping(db, order.name, beyond=freezing.lowest_position(db, everyone))
         return replace(everyone, overlapping=tuple(overlapping))
 
     def _candidates(
@@ -355,7 +355,7 @@ class Editions:
         for choice in draft.chosen():
             campaigns.keep_rendition(db, _complete(rendered[choice], choice), draft.ids)
         if shares:
-            ledger.freeze(
+            freezing.freeze(
                 db,
                 campaign_id=campaign.id,
                 audience=draft.audience,
@@ -365,7 +365,7 @@ class Editions:
                 due_at=order.due_at,
             )
         if order.is_scheduled:
-            ledger.move_positions(db, draft.audience, held=draft.held, through=draft.through)
+            freezing.move_positions(db, draft.audience, held=draft.held, through=draft.through)
         if order.handled_at:
             campaigns.handled(db, order.name, at=order.handled_at)
         return campaign

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from distributor.config import Config
 from distributor.model import Article, DeliveryState
 from distributor.planning import selection
-from distributor.store import campaigns, ledger
-from distributor.store.ledger import DeliveryRow
+from distributor.store import accounts, campaigns
+from distributor.store.accounts import DeliveryRow
 from subscribers.model import Subscriber, Subscription
 
 
@@ -49,7 +49,7 @@ def _reason(
     place: Subscription | None,
 ) -> Reason:
     rows = (
-        ledger.deliveries_of(db, person.id, article=article_id, channel_name=name)
+        accounts.deliveries_of(db, person.id, article=article_id, channel_name=name)
         if article_id is not None
         else []
     )

@@ -19,8 +19,8 @@ from distributor.rendering.card import LANDSCAPE, PORTRAIT
 from distributor.rendering.fitting import Shape
 from distributor.rendering.pictures import Pictures
 from distributor.rendering.post import post
+from distributor.store import accounts, campaigns, freezing
 from distributor.store import articles as article_store
-from distributor.store import campaigns, ledger
 from distributor.store.database import Database
 
 POST, BREAKING = 10, 0  # priorities: the lower is claimed first
@@ -143,7 +143,7 @@ class Posts:
             return campaign
         hash_ = campaigns.keep_rendition(db, content, {article.key: article_id})
         priority = BREAKING if article.wishes.breaking else POST
-        ledger.freeze_post(db, campaign_id=campaign.id, rendition=hash_, priority=priority, due_at=due_at)
+        freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, priority=priority, due_at=due_at)
         return campaign
 
     def _due_at(self, db: Connection, name: str, now: datetime) -> datetime:
@@ -151,7 +151,7 @@ class Posts:
         zone = ZoneInfo(channel.timezone or self._publication.timezone)
         return pacing.next_time(
             now,
-            ledger.times_due(db, name, after=now - timedelta(days=2)),
+            accounts.times_due(db, name, after=now - timedelta(days=2)),
             zone=zone,
             min_gap=channel.min_gap,
             max_per_day=channel.max_per_day,

@@ -20,7 +20,7 @@ from PIL import Image
 
 from distributor.app import App
 from distributor.config import load
-from distributor.store import ledger
+from distributor.store import accounts
 from subscribers import store as audience
 from tests.far_end import Recorder, through
 from tests.workspace import Clock, subscribe, workspace, write_article
@@ -250,7 +250,7 @@ class Histories(RuleBasedStateMachine):
     def accounts_add_up(self) -> None:
         with self.app.database.read() as db:
             for campaign in self.app.campaigns(limit=3):
-                assert ledger.balance(db, campaign.id).gap == 0
+                assert accounts.balance(db, campaign.id).gap == 0
 
     def teardown(self) -> None:
         if not hasattr(self, "app"):

@@ -9,12 +9,12 @@ from datetime import datetime
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
 from distributor.model import Campaign, CampaignState, Carried, Digest, Picture, Post, Rendition
 from distributor.store.articles import chunks
 from distributor.store.dialect import upsert
-from distributor.store.schema import article, batch, campaign, channel, delivery, rendition, rendition_article
+from distributor.store.schema import article, batch, campaign, channel, rendition, rendition_article
 
 Kind = Literal["newsletter", "post"]
 
@@ -163,13 +163,6 @@ def carrying(db: Connection, channel_name: str, articles: Iterable[int]) -> list
         )
         found |= set(db.scalars(query.distinct()))
     return sorted(found)
-
-
-def forget_campaign(db: Connection, campaign_id: int) -> None:
-    """Remove a campaign that was never claimed, with its batches and deliveries."""
-    db.execute(delete(delivery).where(delivery.c.campaign == campaign_id))
-    db.execute(delete(batch).where(batch.c.campaign == campaign_id))
-    db.execute(delete(campaign).where(campaign.c.id == campaign_id))
 
 
 def pack(content: Rendition) -> bytes:

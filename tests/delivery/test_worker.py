@@ -335,4 +335,4 @@ def test_priority_goes_before_age(app: App, tmp_path: Path, clock: Clock):
     with app.database.write() as db:
         first = ledger.claim(db, worker="w/1/2/3", now=clock(), lease=LEASE)
     assert first is not None
-    assert app.campaign(first.campaign).slot.startswith("article ")
+    assert app.campaign(first.campaign).slot.startswith("articles ")

@@ -1,0 +1,188 @@
+"""The statements that look at the ledger: where everybody is, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    func,
+    select,
+)
+
+from distributor.model import DeliveryState
+from distributor.store.ledger import is_state
+from distributor.store.schema import article as article_table
+from distributor.store.schema import batch, campaign, delivery, rendition_article
+from distributor.store.schema import rendition as rendition_table
+from subscribers.schema import subscriber, subscription
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Balance:
+    """Where a campaign's candidates are; `gap` is 0 after every transaction."""
+
+    candidates: int
+    excluded: int
+    queued: int = 0
+    sending: int = 0
+    accepted: int = 0
+    refused: int = 0
+    skipped: int = 0
+    unclear: int = 0
+
+    @property
+    def planned(self) -> int:
+        return self.queued + self.sending + self.accepted + self.refused + self.skipped + self.unclear
+
+    @property
+    def gap(self) -> int:
+        return self.candidates - self.excluded - self.planned
+
+
+def balance(db: Connection, campaign_id: int) -> Balance:
+    """Where a campaign's candidates are; its `gap` is checked to be 0."""
+    plan = db.execute(
+        select(campaign.c.candidates, campaign.c.excluded).where(campaign.c.id == campaign_id)
+    ).one()
+    by_batch = db.execute(
+        select(batch.c.state, func.sum(batch.c.size))
+        .where(batch.c.campaign == campaign_id)
+        .group_by(batch.c.state)
+    )
+    counts: dict[str, int] = {state: int(size) for state, size in by_batch}
+    differing = db.execute(
+        select(batch.c.state, delivery.c.state, func.count())
+        .join(batch, and_(batch.c.campaign == delivery.c.campaign, batch.c.number == delivery.c.batch))
+        .where(delivery.c.campaign == campaign_id, delivery.c.state.is_not(None))
+        .group_by(batch.c.state, delivery.c.state)
+    )
+    for theirs, own, count in differing:
+        counts[theirs] -= count
+        counts[own] = counts.get(own, 0) + count
+    return Balance(candidates=plan.candidates, excluded=sum(plan.excluded.values()), **counts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeliveryRow:
+    """What the ledger knows of one message to one recipient."""
+
+    campaign: int
+    recipient: int
+    rendition: str
+    state: DeliveryState
+    provider: str | None
+    receipt: str | None
+    reason: str | None
+    attempt: int
+    due_at: datetime
+    role: str | None = None  # of the article asked for, in the rendition
+
+
+def deliveries_of(db: Connection, recipient: int, *, article: int, channel_name: str) -> list[DeliveryRow]:
+    """A channel's deliveries to a recipient that carry the article, oldest first."""
+    query = (
+        _deliveries()
+        .add_columns(rendition_article.c.role)
+        .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+        .where(
+            rendition_article.c.article == article,
+            campaign.c.channel == channel_name,
+            delivery.c.recipient == recipient,
+        )
+        .order_by(delivery.c.campaign)
+    )
+    return [_delivery(row, role=row.role) for row in db.execute(query)]
+
+
+def _deliveries() -> Select[Any]:
+    return (
+        select(
+            delivery.c.campaign,
+            delivery.c.recipient,
+            batch.c.rendition,
+            func.coalesce(delivery.c.state, batch.c.state).label("state"),
+            batch.c.provider,
+            func.coalesce(delivery.c.receipt, batch.c.receipt).label("receipt"),
+            func.coalesce(delivery.c.reason, batch.c.reason).label("reason"),
+            batch.c.attempt,
+            batch.c.due_at,
+        )
+        .join(batch, and_(batch.c.campaign == delivery.c.campaign, batch.c.number == delivery.c.batch))
+        .join(campaign, campaign.c.id == delivery.c.campaign)
+    )
+
+
+def _delivery(row: Row[Any], *, role: str | None = None) -> DeliveryRow:
+    return DeliveryRow(
+        campaign=row.campaign,
+        recipient=row.recipient,
+        rendition=row.rendition,
+        state=DeliveryState(row.state),
+        provider=row.provider,
+        receipt=row.receipt,
+        reason=row.reason,
+        attempt=row.attempt,
+        due_at=row.due_at,
+        role=role,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BatchRow:
+    """A batch that is not simply accepted, for a person to look at."""
+
+    number: int
+    size: int
+    state: str
+    attempt: int
+    provider: str | None
+    due_at: datetime
+    reason: str | None
+
+
+def batches_open(db: Connection, campaign_id: int, *, limit: int = 20) -> list[BatchRow]:
+    """The batches of a campaign that are not accepted: why it does not move."""
+    names = [field.name for field in fields(BatchRow)]
+    query = (
+        select(*(batch.c[name] for name in names))
+        .where(batch.c.campaign == campaign_id, batch.c.state != "accepted")
+        .order_by(batch.c.number)
+        .limit(limit)
+    )
+    return [BatchRow(**row._mapping) for row in db.execute(query)]
+
+
+def times_due(db: Connection, channel_name: str, *, after: datetime) -> list[datetime]:
+    """When the posts of a channel since *after* were or are due, in order."""
+    query = (
+        select(batch.c.due_at)
+        .join(campaign, campaign.c.id == batch.c.campaign)
+        .where(campaign.c.channel == channel_name, batch.c.due_at >= after, batch.c.state != "skipped")
+        .order_by(batch.c.due_at)
+    )
+    return list(db.scalars(query))
+
+
+def posts_queued(db: Connection) -> list[tuple[str, datetime, str]]:
+    """Channel, due time and article's title of every post that is queued, the next first."""
+    query = (
+        select(campaign.c.channel, batch.c.due_at, article_table.c.title)
+        .join(batch, batch.c.campaign == campaign.c.id)
+        .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+        .join(article_table, article_table.c.id == rendition_article.c.article)
+        .where(campaign.c.kind == "post", is_state(DeliveryState.QUEUED))
+        .order_by(batch.c.due_at, campaign.c.id)
+    )
+    return [(row[0], row[1], row[2]) for row in db.execute(query)]
+
+
+def row_counts(db: Connection) -> dict[str, int]:
+    """How many rows the larger tables have."""
+    counted = (article_table, campaign, rendition_table, batch, delivery, subscriber, subscription)
+    return {each.name: db.scalar(select(func.count()).select_from(each)) or 0 for each in counted}

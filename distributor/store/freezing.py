@@ -1,0 +1,343 @@
+"""The statements that plan an edition: whom it is for, and who gets which rendition.
+
+A batch holds its recipients' numbers, so that a call of a thousand is claimed by reading one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import orjson
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Integer,
+    Select,
+    and_,
+    case,
+    column,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    table,
+    text,
+    update,
+)
+from sqlalchemy import Text as TextType
+
+from distributor.errors import DatabaseError
+from distributor.model import DeliveryState
+from distributor.store.schema import batch, delivery
+from subscribers.schema import list_, position, subscription
+
+REACHED = (
+    "queued",
+    "sending",
+    "accepted",
+    "unclear",
+)  # the states in which a reader has, or may get, a rendition
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Audience:
+    """Which readers of a newsletter an edition is for."""
+
+    newsletter: str
+    cadences: tuple[str, ...]
+    start: int  # nobody stands before it
+    overlapping: tuple[int, ...] = ()  # campaigns whose recipients are told apart
+    subscriber: int | None = None  # only this one
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cohort:
+    """Readers who are told alike: the same topics, position, and renditions beyond that position."""
+
+    topics: str  # with commas between; empty: everything
+    position: int
+    received: str  # hashes of renditions, with commas between
+    size: int = 0
+
+    @property
+    def key(self) -> tuple[str, int, str]:
+        return (self.topics, self.position, self.received)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A cohort and the rendition it gets."""
+
+    cohort: Cohort
+    rendition: str
+
+
+def cohorts(db: Connection, audience: Audience) -> list[Cohort]:
+    """The audience, counted by what tells its readers apart."""
+    readers = _readers(audience).subquery()
+    told_apart = (readers.c.topics, readers.c.position, readers.c.received)
+    rows = db.execute(select(*told_apart, func.count()).group_by(*told_apart).order_by(*told_apart))
+    return [Cohort(topics=row[0], position=row[1], received=row[2], size=row[3]) for row in rows]
+
+
+def lowest_position(db: Connection, audience: Audience) -> int:
+    """A sequence number that nobody in the audience stands before."""
+    on_list = select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery()
+    common = db.scalar(
+        select(func.min(position.c.served_through)).where(
+            position.c.list == on_list, position.c.cadence.in_(audience.cadences)
+        )
+    )
+    own = db.scalar(
+        select(func.min(subscription.c.served_through)).where(
+            subscription.c.list == on_list,
+            subscription.c.served_through.is_not(None),
+            subscription.c.state == "confirmed",
+            subscription.c.cadence.in_(audience.cadences),
+        )
+    )
+    stand = [found for found in (common, own) if found is not None]
+    return max(min(stand, default=0), audience.start)
+
+
+def _readers(audience: Audience) -> Select[Any]:
+    stands = func.coalesce(subscription.c.served_through, position.c.served_through, 0)
+    query = (
+        select(
+            subscription.c.subscriber,
+            subscription.c.topics,
+            case((stands > audience.start, stands), else_=audience.start).label("position"),
+            _received(audience.overlapping).label("received"),
+        )
+        .outerjoin(
+            position,
+            and_(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence),
+        )
+        .where(
+            subscription.c.list
+            == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery(),
+            subscription.c.state == "confirmed",
+            subscription.c.cadence.in_(audience.cadences),
+        )
+    )
+    if audience.subscriber is not None:
+        query = query.where(subscription.c.subscriber == audience.subscriber)
+    return query
+
+
+def _received(campaigns: Sequence[int]) -> ColumnElement[str]:
+    """The renditions of these campaigns that a reader has or may get, with commas between."""
+    received: ColumnElement[str] = literal("", TextType)
+    for campaign_id in campaigns:
+        one = (
+            select(batch.c.rendition + ",")
+            .join(delivery, and_(delivery.c.campaign == batch.c.campaign, delivery.c.batch == batch.c.number))
+            .where(
+                delivery.c.campaign == campaign_id,
+                delivery.c.recipient == subscription.c.subscriber,
+                func.coalesce(delivery.c.state, batch.c.state).in_(REACHED),
+            )
+            .scalar_subquery()
+        )
+        received = received + func.coalesce(one, "")
+    return received
+
+
+_share = table(
+    "share",
+    column("topics", TextType),
+    column("position", BigInteger),
+    column("received", TextType),
+    column("number", Integer),  # of the rendition
+    column("first", Integer),  # its first batch
+)
+
+
+def freeze(
+    db: Connection,
+    *,
+    campaign_id: int,
+    audience: Audience,
+    shares: Sequence[Share],
+    batch_size: int,
+    priority: int,
+    due_at: datetime,
+) -> int:
+    """Write a delivery for every reader of the shares, grouped in batches; how many there are.
+
+    Raises:
+        DatabaseError: the readers are no longer those that were counted; nothing may be committed.
+    """
+    renditions = list(dict.fromkeys(share.rendition for share in shares))
+    sizes = {hash_: sum(s.cohort.size for s in shares if s.rendition == hash_) for hash_ in renditions}
+    firsts: dict[str, int] = {}
+    next_number = 1
+    for hash_ in renditions:
+        firsts[hash_] = next_number
+        next_number += -(-sizes[hash_] // batch_size)
+    _write_shares(db, shares, renditions, firsts)
+    _write_deliveries(db, campaign_id, audience, batch_size)
+    db.execute(text("DROP TABLE share"))
+    written = _write_batches(db, campaign_id, firsts, priority=priority, due_at=due_at)
+    if written != sum(sizes.values()):
+        raise DatabaseError(
+            "the audience changed while its edition was being frozen; nothing was kept, plan again"
+        )
+    return written
+
+
+def _write_shares(
+    db: Connection, shares: Sequence[Share], renditions: Sequence[str], firsts: Mapping[str, int]
+) -> None:
+    db.execute(
+        text(
+            "CREATE TEMPORARY TABLE share"
+            " (topics TEXT, position BIGINT, received TEXT, number INTEGER, first INTEGER)"
+        )
+    )
+    rows = [
+        {
+            "topics": share.cohort.topics,
+            "position": share.cohort.position,
+            "received": share.cohort.received,
+            "number": renditions.index(share.rendition),
+            "first": firsts[share.rendition],
+        }
+        for share in shares
+    ]
+    db.execute(insert(_share), rows)
+
+
+def _write_deliveries(db: Connection, campaign_id: int, audience: Audience, batch_size: int) -> None:
+    readers = _readers(audience).subquery()
+    # As an integer it is divided by the database itself, not by a function called back for each row.
+    place = func.row_number(type_=Integer).over(
+        partition_by=_share.c.number, order_by=readers.c.subscriber
+    ) - literal(1)
+    numbered = (
+        select(
+            literal(campaign_id, BigInteger),
+            readers.c.subscriber,
+            _share.c.first + place // literal(batch_size),
+        )
+        .join(
+            _share,
+            and_(
+                _share.c.topics == readers.c.topics,
+                _share.c.position == readers.c.position,
+                _share.c.received == readers.c.received,
+            ),
+        )
+        .order_by(readers.c.subscriber)  # a table is written fastest, and smallest, in the order of its key
+    )
+    db.execute(insert(delivery).from_select(["campaign", "recipient", "batch"], numbered))
+
+
+def _write_batches(
+    db: Connection, campaign_id: int, firsts: Mapping[str, int], *, priority: int, due_at: datetime
+) -> int:
+    by_first = sorted(firsts.items(), key=lambda item: item[1], reverse=True)
+    rows: list[dict[str, Any]] = [
+        {
+            "campaign": campaign_id,
+            "number": number,
+            "rendition": next(hash_ for hash_, first in by_first if first <= number),
+            "recipients": recipients,
+            "size": size,
+            "priority": priority,
+            "state": DeliveryState.QUEUED,
+            "due_at": due_at,
+        }
+        for number, size, recipients in _batches_of(db, campaign_id)
+    ]
+    if rows:
+        db.execute(insert(batch), rows)
+    return sum(row["size"] for row in rows)
+
+
+def _batches_of(db: Connection, campaign_id: int) -> Iterator[tuple[int, int, str]]:
+    """Number, size and recipients (ascending, as JSON) of each batch of the deliveries just written."""
+    gather = func.json_group_array if db.dialect.name == "sqlite" else func.json_agg
+    query = (
+        select(delivery.c.batch, func.count(), func.cast(gather(delivery.c.recipient), TextType))
+        .where(delivery.c.campaign == campaign_id)
+        .group_by(delivery.c.batch)
+        .order_by(delivery.c.batch)
+    )
+    for number, size, recipients in db.execute(query):
+        yield number, size, orjson.dumps(sorted(orjson.loads(recipients))).decode()
+
+
+def freeze_post(db: Connection, *, campaign_id: int, rendition: str, priority: int, due_at: datetime) -> None:
+    """Write the one delivery of a post: to its channel, which stands as recipient 0."""
+    db.execute(
+        insert(batch).values(
+            campaign=campaign_id,
+            number=1,
+            rendition=rendition,
+            recipients="[0]",
+            size=1,
+            priority=priority,
+            state=DeliveryState.QUEUED,
+            due_at=due_at,
+        )
+    )
+    db.execute(insert(delivery).values(campaign=campaign_id, recipient=0, batch=1))
+
+
+def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort], through: int) -> None:
+    """Serve the audience through *through*, but for the *held* cohorts, who stay where they stand."""
+    on_list = (
+        subscription.c.list == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery()
+    )
+    readers = _readers(audience).subquery()
+    stays = or_(literal(False), *(_is_of(readers.c, cohort) for cohort in held))
+    if audience.subscriber is not None:  # one reader runs ahead of the others
+        alone = and_(on_list, subscription.c.subscriber == audience.subscriber)
+        db.execute(update(subscription).where(alone).values(served_through=through))
+        return
+    # Those who stay get a position of their own before the common one moves on; the others lose theirs.
+    staying = select(readers.c.subscriber).where(stays)
+    own = (
+        select(readers.c.position).where(readers.c.subscriber == subscription.c.subscriber).scalar_subquery()
+    )
+    db.execute(
+        update(subscription)
+        .where(on_list, subscription.c.subscriber.in_(staying), subscription.c.served_through.is_(None))
+        .values(served_through=own)
+    )
+    db.execute(
+        update(subscription)
+        .where(
+            on_list,
+            subscription.c.served_through.is_not(None),
+            subscription.c.served_through <= through,
+            subscription.c.state == "confirmed",
+            subscription.c.cadence.in_(audience.cadences),
+            subscription.c.subscriber.not_in(staying),
+        )
+        .values(served_through=None)
+    )
+    db.execute(
+        update(position)
+        .where(
+            position.c.list
+            == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery(),
+            position.c.cadence.in_(audience.cadences),
+            position.c.served_through < through,
+        )
+        .values(served_through=through)
+    )
+
+
+def _is_of(readers: Any, cohort: Cohort) -> ColumnElement[bool]:
+    return and_(
+        readers.topics == cohort.topics,
+        readers.position == cohort.position,
+        readers.received == cohort.received,
+    )
