@@ -72,7 +72,7 @@ def main() -> None:
     from distributor.errors import ConfigError, DistributorError
 
     try:
-        app()
+        app(prog_name="distributor")
     except ConfigError as error:
         complain_of(error.problems)
         sys.exit(error.exit_code)

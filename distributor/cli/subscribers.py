@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 
-import click
 import typer
 
 from distributor.cli import console
@@ -135,12 +134,7 @@ def add(
 def import_(
     file: Annotated[
         Path,
-        typer.Argument(
-            exists=True,
-            dir_okay=False,
-            allow_dash=True,
-            help="CSV whose first line names its columns; - for standard input.",
-        ),
+        typer.Argument(help="CSV whose first line names its columns; - for standard input."),
     ],
     newsletter: Annotated[
         list[str] | None, typer.Option(metavar="NAME", help="For rows that name no newsletter.")
@@ -158,6 +152,8 @@ def import_(
     """
     from subscribers.transfer import NoAddresses
 
+    if str(file) != "-" and not file.is_file():
+        raise typer.BadParameter(f"there is no file {str(file)!r}")
     with console.app() as program, console.progress("Importing", _rows(file)) as done:
         for name in newsletter or ():
             console.known(name, program.config.newsletters)
@@ -169,7 +165,7 @@ def import_(
             shown = rows
 
         try:
-            with click.open_file(str(file), encoding="utf-8-sig", errors="surrogateescape") as lines:
+            with _opened(file) as lines:
                 result = program.import_subscribers(lines, default_lists=newsletter or (), seen=seen)
         except NoAddresses as error:
             console.complain(f"{file}:1: {error}")
@@ -182,6 +178,12 @@ def import_(
         console.say(_summary(result))
     if result.problems:
         raise typer.Exit(1)
+
+
+def _opened(file: Path) -> TextIO:
+    """The file or standard input; bytes that are not UTF-8 are told apart later, line by line."""
+    source = sys.stdin.fileno() if str(file) == "-" else file
+    return open(source, encoding="utf-8-sig", errors="surrogateescape", closefd=source == file)
 
 
 def _summary(result: Imported) -> str:
