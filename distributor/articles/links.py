@@ -66,11 +66,21 @@ def picture_address(
         ValueError: see `web_address`.
     """
     if value.startswith("//") or _SCHEME.match(value):
-        return web_address(value, link), None
+        return web_address(value, link), _own_file(site, place, value)
     for base, file in _candidates(site, place, folder, unquote(value.partition("?")[0].partition("#")[0])):
         if Path(file).is_file():
             return web_address(base, link), file
     return web_address(from_root(site, place.language.base_url, value), link), None
+
+
+def _own_file(site: HugoSite, place: Place, url: str) -> str | None:
+    """The static file that a full address on the site itself leads to."""
+    base_url = f"{place.language.base_url}/"
+    if not url.startswith(base_url):
+        return None
+    name = unquote(url.removeprefix(base_url).partition("?")[0].partition("#")[0])
+    files = (file for _, file in _candidates(site, place, "", f"/{name}"))
+    return next((file for file in files if Path(file).is_file()), None)
 
 
 def from_root(site: HugoSite, base_url: str, value: str) -> str:

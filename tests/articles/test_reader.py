@@ -316,6 +316,12 @@ def test_pictures_of_the_site_are_known_by_file(tmp_path: Path) -> None:
         ),
         (
             "news/a.md",
+            "https://example.org/sub/images/ü x.png",
+            "https://example.org/sub/images/%C3%BC%20x.png",
+            "static/images/ü x.png",
+        ),
+        (
+            "news/a.md",
             "/sub/images/ü x.png",
             "https://example.org/sub/images/%C3%BC%20x.png",
             "static/images/ü x.png",
