@@ -447,6 +447,11 @@ class App:
         with self.database.read() as db:
             return campaigns.campaigns(db, channel_name=channel, limit=limit)
 
+    def titles(self, found: Iterable[Campaign]) -> dict[int, str]:
+        """Campaign -> the article's title, for those that carry just one."""
+        with self.database.read() as db:
+            return accounts.titles_of(db, [campaign.id for campaign in found])
+
     def balance(self, campaign_id: int) -> Balance:
         """Where a campaign's candidates are; its gap is 0."""
         with self.database.read() as db:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
@@ -180,6 +181,19 @@ def posts_queued(db: Connection) -> list[tuple[str, datetime, str]]:
         .order_by(batch.c.due_at, campaign.c.id)
     )
     return [(row[0], row[1], row[2]) for row in db.execute(query)]
+
+
+def titles_of(db: Connection, campaigns: Iterable[int]) -> dict[int, str]:
+    """Campaign -> the title of the article, for those that carry just one."""
+    query = (
+        select(batch.c.campaign, func.min(article_table.c.title))
+        .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+        .join(article_table, article_table.c.id == rendition_article.c.article)
+        .where(batch.c.campaign.in_(tuple(campaigns)))
+        .group_by(batch.c.campaign)
+        .having(func.count(article_table.c.id.distinct()) == 1)
+    )
+    return {row[0]: row[1] for row in db.execute(query)}
 
 
 def row_counts(db: Connection) -> dict[str, int]:
