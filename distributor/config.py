@@ -147,7 +147,8 @@ class Site(_Table):
     timezone: ZoneName | None = None  # default: timeZone of the site's own configuration, else UTC
     title: HeaderText | None = None  # default: title of the site's own configuration
     language: Language | None = None  # default: languageCode of the site's own configuration
-    logo: str | None = None  # address of a picture, or a file
+    logo: WebAddress | None = None  # of a picture above the newsletter's name
+    imprint: Annotated[str, StringConstraints(max_length=1000)] = ""  # at the foot of mails; may have lines
     color: Color = "#1a4f8b"  # of headings, buttons and cards
     font: Path | None = None  # TrueType file for cards, where the one that is shipped lacks your script
 

@@ -20,7 +20,8 @@ class Publication:
     language: str = "en"  # BCP 47
     timezone: str = "UTC"  # IANA name
     color: str = "#1a4f8b"  # of headings, buttons and cards
-    logo: str | None = None  # absolute URL or file
+    logo: str | None = None  # absolute URL
+    imprint: str = ""  # who publishes, and where; may have lines
     font: str | None = None  # TrueType file for cards
 
 

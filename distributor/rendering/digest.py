@@ -22,7 +22,7 @@ from distributor.config import Newsletter
 from distributor.model import Article, Carried, Digest, Picture, Publication
 from distributor.rendering.body import mail_body, plain_body
 from distributor.rendering.environment import exists, render
-from distributor.rendering.filters import clip, direction, tidy, web_address, with_utm
+from distributor.rendering.filters import clip, direction, printable, tidy, web_address, with_utm
 from distributor.slots import MARKS, neutral, neutral_url
 
 MAX_BYTES = 95_000  # of HTML: Gmail clips a mail above some 102 kB, and its unsubscribe link with it
@@ -30,6 +30,8 @@ MAX_BYTES = 95_000  # of HTML: Gmail clips a mail above some 102 kB, and its uns
 LINK_BYTES = 200  # kept free for what each mark becomes
 
 SUBJECT = 90  # characters
+
+IMPRINT = 1_000  # characters
 
 Role = Literal["lead", "item", "headline", "folded"]
 
@@ -389,7 +391,15 @@ def _plain_publication(publication: Publication) -> Publication:
         publication,
         title=neutral(tidy(publication.title, 100)),
         language=_language(publication.language),
+        imprint="\n".join(_lines(publication.imprint)),
     )
+
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines of *text* that say something, bounded as the settings bound it."""
+    for line in printable(text[:IMPRINT]).splitlines():
+        if words := " ".join(line.split()):
+            yield neutral(words)
 
 
 def _plain_newsletter(newsletter: Newsletter) -> Newsletter:

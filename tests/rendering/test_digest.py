@@ -17,11 +17,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from playwright.sync_api import sync_playwright
+from pydantic import ValidationError
 
 from distributor.articles.body import body_html, plain_text
 from distributor.articles.hugo import read_site
 from distributor.articles.scan import scan
-from distributor.config import Newsletter
+from distributor.config import Newsletter, Site
 from distributor.errors import TemplateError
 from distributor.model import Article, Digest, Picture, Publication, Wishes
 from distributor.rendering.color import contrast
@@ -338,6 +339,59 @@ def test_the_preheader_goes_on_where_the_subject_ends() -> None:
     assert made([article(0)]).preheader == article(0).summary
 
 
+IMPRINT = "The Quay & Sons <Ltd>\r\n\n  1 Quay   Street\u2028Tidewick \n"
+
+
+@pytest.mark.parametrize("body", [None, "<p>All of it.</p>"])
+def test_the_imprint_ends_every_mail(body: str | None) -> None:
+    """Who publishes, and where, stands line by line at the foot of both forms, in nothing but text."""
+    mail = made([article(0)], publication=replace(QUAY, imprint=IMPRINT), body=body)
+    assert mail.text.endswith("\n\nThe Quay & Sons <Ltd>\n1 Quay Street\nTidewick\n")
+    last = re.findall(r"<p\b[^>]*>(.*?)</p>", mail.html, re.DOTALL)[-1]
+    lines = ["The Quay &amp; Sons &lt;Ltd&gt;", "1 Quay Street", "Tidewick"]
+    assert last.strip() == "<br />".join(f"<bdi>{line}</bdi>" for line in lines)
+
+
+@pytest.mark.parametrize("imprint", ["", " \n\t\u2028\n"])
+def test_without_an_imprint_nothing_is_left_for_it(imprint: str) -> None:
+    """No empty paragraph, no lines of nothing."""
+    mail = made([article(0)], publication=replace(QUAY, imprint=imprint))
+    assert mail == made([article(0)])
+    assert mail.text.endswith(f"{MARKS['unsubscribe_url']}\n")
+    assert "<bdi></bdi>" not in mail.html
+
+
+def test_an_imprint_of_any_length_fits() -> None:
+    """What the settings would not take is cut here, whoever calls; in text its long lines are wrapped."""
+    mail = made(
+        [article(n) for n in range(500)], publication=replace(QUAY, imprint="Quay 漢字 @@name@@ " * 9_000)
+    )
+    assert room(mail) <= MAX_BYTES
+    assert mail.html.count("Quay 漢字") == 59  # in 1,000 characters
+    assert "name" not in split(mail.html).names
+    assert max(map(len, mail.text.partition("@unsubscribe_url@@")[2].splitlines())) <= 72
+
+
+@pytest.mark.parametrize(
+    "logo", ["logo.png", "file:///logo.png", "javascript:x", "https://", 'https://x"y', ""]
+)
+def test_a_logo_is_a_web_address(logo: str) -> None:
+    """Mail programs fetch it, so a file on the publisher's disk is told as a mistake."""
+    with pytest.raises(ValidationError):
+        Site.model_validate({"content": "content", "logo": logo})
+
+
+def test_the_site_s_face_is_bounded() -> None:
+    """A logo at an address is taken, and so is an imprint with lines, up to what a mail has room for."""
+    logo = "https://quay.example/logo.png"
+    site = Site.model_validate({"content": "content", "logo": logo, "imprint": IMPRINT})
+    assert (site.logo, site.imprint) == (logo, IMPRINT)
+    mail = made([article(0)], publication=replace(QUAY, logo=site.logo))
+    assert [image["src"] for image in Page(mail.html).all("img")] == [logo]
+    with pytest.raises(ValidationError):
+        Site.model_validate({"content": "content", "imprint": "x" * 1_001})
+
+
 def test_the_text_twin_reads_well() -> None:
     """Titles, teasers and links in lines of 72 columns, nothing escaped, no gaps of blank lines."""
     long = article(1, title="A & B " * 20, summary="Salt & vinegar. " * 9)
@@ -392,6 +446,7 @@ def rgb(color: str) -> tuple[int, int, int]:
 def test_written_from_right_to_left() -> None:
     """An Arabic paper's mail is mirrored and speaks Arabic; each article keeps its own direction."""
     arabic = replace(QUAY, title="الرصيف", language="ar")
+    arabic = replace(arabic, imprint="دار الرصيف\n1 Quay Street, Tidewick.")
     mail = made([article(0, title="عبّارة جديدة"), article(1)], {"a1": picture(1)}, publication=arabic)
     page = Page(mail.html)
     assert page.all("html")[0] | {"dir": "rtl", "lang": "ar"} == page.all("html")[0]
@@ -399,6 +454,7 @@ def test_written_from_right_to_left() -> None:
     assert "إلغاء الاشتراك" in mail.html
     assert "إلغاء الاشتراك" in mail.text
     assert "مارس" in mail.text
+    assert "<bdi>دار الرصيف</bdi><br /><bdi>1 Quay Street, Tidewick.</bdi>" in mail.html
     assert {tag["dir"] for name, tag in page.tags if name in ("h2", "p") and "dir" in tag} == {"auto"}
 
 
@@ -480,7 +536,7 @@ def test_hostile_fields_are_only_text() -> None:
     hostile = article(
         0, title=HOSTILE, summary=HOSTILE, source=HOSTILE, authors=(HOSTILE,), language='"><b>', wishes=wishes
     )
-    paper = replace(QUAY, title=HOSTILE, language=HOSTILE, color=HOSTILE, logo=HOSTILE)
+    paper = replace(QUAY, title=HOSTILE, language=HOSTILE, color=HOSTILE, logo=HOSTILE, imprint=HOSTILE)
     newsletter = MORNING.model_copy(update={"title": HOSTILE, "description": HOSTILE})
     for body in (None, f"<p>{HOSTILE}</p>"):
         mail = made([hostile], {"a0": picture(0)}, publication=paper, newsletter=newsletter, body=body)
@@ -619,7 +675,8 @@ def test_nothing_an_article_says_breaks_the_mail(data: st.DataObject) -> None:
         a.key: picture(n, width=data.draw(size), height=data.draw(size), alt=data.draw(text))
         for n, a in enumerate(articles[::2])
     }
-    paper = data.draw(st.builds(Publication, title=text, base_url=text, language=text, color=text, logo=text))
+    names = ("title", "base_url", "language", "color", "logo", "imprint")
+    paper = data.draw(st.builds(Publication, **dict.fromkeys(names, text)))
     newsletter = MORNING.model_copy(
         update={
             "title": data.draw(text),

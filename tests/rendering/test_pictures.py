@@ -462,7 +462,7 @@ def noise(width: int, height: int, *, see_through: bool = False) -> bytes:
     [
         pytest.param(file_of(scene(1200, 675), "JPEG"), (304, 171), "image/jpeg", id="photo"),
         pytest.param(file_of(scene(600, 1200), "JPEG"), (190, 380), "image/jpeg", id="upright"),
-        pytest.param(file_of(Image.new("RGB", (900, 900), "#0f4c5c"), "PNG"), (304,) * 2, "image/png", id="flat"),
+        pytest.param(file_of(Image.new("L", (900, 900), 99), "PNG"), (304, 304), "image/png", id="flat"),
         pytest.param(glass("RGBA"), (304, 171), "image/png", id="glass"),
         pytest.param(noise(700, 800), (304, 347), "image/jpeg", id="noise"),
         pytest.param(noise(400, 500, see_through=True), (304, 380), "image/jpeg", id="noise-glass"),
