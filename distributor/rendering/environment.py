@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 from xml.parsers import expat
@@ -37,8 +38,9 @@ def environment(overrides: Path | None, kind: str) -> Environment:
     """
     shipped = FileSystemLoader(templates() / kind)
     own: list[BaseLoader] = [FileSystemLoader(overrides / kind)] if overrides else []
+    usual = _Overridable(shipped.searchpath, overrides / kind) if overrides else shipped
     env = Environment(
-        loader=ChoiceLoader([*own, shipped, PrefixLoader({"shipped": shipped})]),
+        loader=ChoiceLoader([*own, usual, PrefixLoader({"shipped": shipped})]),
         undefined=StrictUndefined,
         # Partials count as markup, because what their macros return is inserted unescaped.
         autoescape=select_autoescape((), _PLAIN, default=True),
@@ -47,6 +49,18 @@ def environment(overrides: Path | None, kind: str) -> Environment:
     )
     env.filters.update(FILTERS)
     return env
+
+
+class _Overridable(FileSystemLoader):
+    """Templates that are read again as soon as there is one of the same name in another folder."""
+
+    def __init__(self, searchpath: Sequence[str], overrides: Path) -> None:
+        super().__init__(searchpath)
+        self._overrides = overrides
+
+    def get_source(self, environment: Environment, template: str) -> tuple[str, str, Callable[[], bool]]:
+        source, filename, unchanged = super().get_source(environment, template)
+        return source, filename, lambda: unchanged() and not (self._overrides / template).is_file()
 
 
 def render(environment: Environment, name: str, /, **values: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -51,6 +52,19 @@ def test_the_shipped_template_stays_within_reach(written: Written) -> None:
     env = written(layout_txt="{% extends 'shipped/layout.txt.j2' %}{% block content %}mine{% endblock %}")
     assert env.get_template("layout.txt.j2").blocks.keys() == {"content"}
     assert exists(env, "shipped/layout.txt.j2")
+
+
+def test_templates_are_read_again_when_they_change(written: Written, tmp_path: Path) -> None:
+    """Who writes, changes or removes a template of theirs does not have to start the daemon again."""
+    env = written()
+    file = tmp_path / "email" / "words.j2"
+    before = render(env, "words.j2")
+    for number, text in enumerate(("mine", "still mine")):
+        file.write_text(text, encoding="utf-8")
+        os.utime(file, (number, number))
+        assert render(env, "words.j2") == text
+    file.unlink()
+    assert render(env, "words.j2") == before
 
 
 def test_environments_are_made_once() -> None:
