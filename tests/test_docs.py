@@ -251,8 +251,6 @@ def workspace(site: Path) -> Path:
             continue
         result = run(line)
         assert result.exit_code == 0, (line, result.output, result.exception)
-        if line == "distributor init":
-            set_inline_pictures(site / "distributor.toml")
     return site
 
 
@@ -384,12 +382,6 @@ def run(line: str) -> Result:
 def in_the_past(text: str) -> str:
     """*text* with the example's year moved back, so that no test depends on today."""
     return text.replace("2026-", "2020-")
-
-
-def set_inline_pictures(file: Path) -> None:
-    """What the README asks to be written by hand."""
-    text = file.read_text(encoding="utf-8")
-    file.write_text(text.replace('title = "The Daily"', 'title = "The Daily"\npictures = "inline"'), "utf-8")
 
 
 def add_newsletter(file: Path, name: str, *, template: str) -> None:

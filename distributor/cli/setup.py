@@ -18,7 +18,8 @@ def init(
 ) -> None:
     """Make a ready workspace: configuration, .env and templates.
 
-    The templates are a copy, to be changed or thrown away. Files that are there already are left as they are.
+    The templates are beginnings of your own, and change nothing yet. Files that are there already are left as
+    they are.
 
     Examples:
       distributor init
@@ -34,7 +35,7 @@ def init(
     _write(folder / ".env", environment, private=True)
     _write(folder / ".gitignore", ".env\nvar/\n")
     for kind in ("email", "social"):
-        _copy(templates() / kind, folder / "templates" / kind)
+        _copy(shipped / kind, folder / "templates" / kind)
     console.say(f"Now open {folder / 'distributor.toml'}, then: distributor check")
 
 
