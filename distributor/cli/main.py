@@ -79,9 +79,6 @@ def main() -> None:
     except DistributorError as error:
         complain(f"distributor: {error}")
         sys.exit(error.exit_code)
-    except BrokenPipeError:  # `distributor articles | head`
-        sys.stderr.close()
-        sys.exit(0)
     except OSError as error:
         complain(f"distributor: {error.filename or 'the system'}: {error.strerror or error}")
         sys.exit(1)
