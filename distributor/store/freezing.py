@@ -200,6 +200,8 @@ def _write_shares(
             " (topics TEXT, position BIGINT, received TEXT, number INTEGER, first INTEGER)"
         )
     )
+    if db.dialect.name == "sqlite":  # PostgreSQL hashes the shares itself, and bounds what an index may hold
+        db.execute(text("CREATE INDEX temp.share_cohort ON share (topics, position, received)"))
     rows = [
         {
             "topics": share.cohort.topics,
