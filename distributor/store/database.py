@@ -156,8 +156,7 @@ def _sqlite(url: str) -> Engine:
             "synchronous = FULL",  # a committed claim survives a power cut
             "foreign_keys = ON",
             "busy_timeout = 20000",
-            "cache_size = -16000",
-            "temp_store = MEMORY",
+            "cache_size = -8000",
         ):
             connection.execute(f"PRAGMA {pragma}")
 
