@@ -65,9 +65,17 @@ def _last_boundary(text: str, limit: int) -> int:
     return max((end for end in ends if end <= limit), default=limit)
 
 
-# What a line may be broken at: spaces, and after each ideograph or kana with its closing punctuation.
+SMALL_KANA = (
+    "ーゝゞヽヾ々ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶ"  # which go on with what is before them
+)
+
+_IDEOGRAPH = r"[\p{Han}\p{Hiragana}\p{Katakana}]"
+
+# What a line may be broken at: spaces, and between ideographs or kana with the marks that open and close
+# around them (JIS X 4051).
 _WORD = regex.compile(
-    r"[\p{Han}\p{Hiragana}\p{Katakana}][\p{Pe}\p{Pf}\p{Po}\p{Mn}ー]*|[^\s\p{Han}\p{Hiragana}\p{Katakana}]+|\s+"
+    rf"[\p{{Ps}}\p{{Pi}}]{{0,4}}{_IDEOGRAPH}[\p{{Pe}}\p{{Pf}}\p{{Po}}\p{{Mn}}{SMALL_KANA}]*"
+    rf"|(?:(?![\p{{Ps}}\p{{Pi}}]{{0,4}}{_IDEOGRAPH})\S)+|\s+"
 )
 
 

@@ -12,6 +12,7 @@ import regex
 from PIL import Image, ImageDraw
 
 from distributor.rendering.color import Color
+from distributor.rendering.filters import SMALL_KANA
 from distributor.rendering.fonts import GRAPHEME, SHAPES, UNSEEN, Chain, Face, chain, load
 
 MEASURED_AT = 100  # pixels; other sizes are in proportion
@@ -21,9 +22,9 @@ LEGIBLE_SHARE = 0.8
 WHOLE_WORDS = 0.6  # of the largest size: rather than smaller than that, a long word is broken
 NO_SPACES = r"\p{Han}\p{Hiragana}\p{Katakana}\p{Bopomofo}\u3000-\u303f\uff00-\uffef"  # scripts without spaces
 TOKEN = regex.compile(
-    # Closing marks never start a line, opening ones never end it (JIS X 4051).
+    # Closing marks and small kana never start a line, opening marks never end it (JIS X 4051).
     rf"[\p{{Ps}}\p{{Pi}}]*(?:[{NO_SPACES}]\p{{M}}*|[^\s{NO_SPACES}\p{{Ps}}\p{{Pi}}]+)"
-    r"[\p{Pe}\p{Pf}、。，．！？：；ー々]*|\S"
+    r"[\p{Pe}\p{Pf}、。，．！？：；・～〜％" + SMALL_KANA + r"]*|\S"
 )
 FORBIDDEN = regex.compile(r"[\p{Cc}\p{Cs}\p{Cn}\u202a-\u202e\u2066-\u2069]")  # and what turns text around
 PILED_MARKS = regex.compile(r"(\p{M}{4})\p{M}+")

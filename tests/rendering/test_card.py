@@ -220,9 +220,12 @@ def test_graphemes_are_never_torn() -> None:
 
 
 def test_marks_do_not_begin_a_line_of_chinese() -> None:
-    """Chinese and Japanese break between any characters, but not before closing marks."""
-    tokens = [token for token, _ in typesetting._tokens("東京で「港の橋」、再開。OK news")]
-    assert tokens == ["東", "京", "で", "「港", "の", "橋」、", "再", "開。", "OK", "news"]
+    """Chinese and Japanese break between any characters, but not before closing marks and small kana."""
+    tokens = [
+        token for token, _ in typesetting._tokens("東京で「港の橋」、再開。OK news ファッション・ショー")
+    ]
+    assert tokens[:10] == ["東", "京", "で", "「港", "の", "橋」、", "再", "開。", "OK", "news"]
+    assert tokens[10:] == ["ファッ", "ショ", "ン・", "ショー"]
 
 
 @pytest.mark.parametrize(

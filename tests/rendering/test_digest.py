@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -16,7 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import Browser, sync_playwright
 from pydantic import ValidationError
 
 from distributor.articles.body import body_html, plain_text
@@ -701,22 +701,72 @@ def test_nothing_an_article_says_breaks_the_mail(data: st.DataObject) -> None:
     Page(mail.html)
 
 
-def test_no_width_needs_scrolling_sideways(chromium: str, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+def test_no_width_needs_scrolling_sideways(browser: Browser) -> None:
     """From 320 to 700 pixels nothing sticks out, not even an endless word, by day or by night."""
     endless = article(1, title="Supercalifragilistic" * 10, summary="x" * 400, source="y" * 90)
     pictures = {f"a{n}": picture(n, width=w, height=h) for n, (w, h) in enumerate(SIZES)}
     newsletter = MORNING.model_copy(update={"title": "Tide" * 20, "description": "z" * 300})
-    mail = made([article(0), endless, *(article(n) for n in range(2, 9))], pictures, newsletter=newsletter)
+    paper = replace(QUAY, imprint="i" * 1_000)
+    articles = [article(0), endless, *(article(n) for n in range(2, 9))]
+    mail = made(articles, pictures, newsletter=newsletter, publication=paper)
     body = f"<p>{'w' * 500}</p><pre>{'v ' * 300}</pre><table><tr>{'<td>cell</td>' * 6}</tr></table>"
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        for html in (mail.html, made([endless], body=body).html):
-            for width in (320, 375, 700):
-                page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme="dark")
-                page.route(re.compile("^https?:"), lambda route: route.abort())
-                page.set_content(html, wait_until="commit")
-                assert page.evaluate("document.documentElement.scrollWidth") == width
-                shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
-                assert shade == "rgb(18, 19, 20)"
-                page.close()
-        browser.close()
+    korean = replace(QUAY, language="ko", imprint="항구" * 400)
+    hangul = article(1, title="항구" * 90, summary="바다" * 200)
+    for html in (mail.html, made([endless], body=body).html, made([hangul], publication=korean).html):
+        for width in (320, 375, 700):
+            page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme="dark")
+            page.route(re.compile("^https?:"), lambda route: route.abort())
+            page.set_content(html, wait_until="commit")
+            assert page.evaluate("document.documentElement.scrollWidth") == width
+            shade = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert shade == "rgb(18, 19, 20)"
+            page.close()
+
+
+LINES = """() => {
+    const text = [...document.querySelectorAll("h2 a")].at(-1).firstChild, lines = []
+    let top = -1
+    for (let at = 0; at < text.length; at++) {
+        const range = document.createRange()
+        range.setStart(text, at)
+        range.setEnd(text, at + 1)
+        const box = [...range.getClientRects()].at(-1)
+        if (box && Math.abs(box.top - top) > 8) { lines.push(""); top = box.top }
+        lines[lines.length - 1] += text.data[at]
+    }
+    return lines
+}"""  # of the last article's title, as they are laid out
+
+
+def lines_of(browser: Browser, language: str, title: str) -> list[str]:
+    """The title of an item as a phone shows it."""
+    mail = made([article(0), article(1, title=title)], publication=replace(QUAY, language=language))
+    page = browser.new_page(viewport={"width": 375, "height": 800})
+    page.set_content(mail.html, wait_until="commit")
+    lines: list[str] = page.evaluate(LINES)
+    page.close()
+    return [line.strip() for line in lines]
+
+
+def test_korean_is_broken_between_words(browser: Browser) -> None:
+    """As its readers are used to, and other than Chinese."""
+    title = "한강공원에 겨울 눈썰매장 개장하자 시민 수천 명이 몰려들었다"
+    lines = lines_of(browser, "ko", title)
+    assert len(lines) > 1
+    assert " ".join(lines) == title
+
+
+def test_no_line_of_japanese_begins_with_a_small_kana(browser: Browser) -> None:
+    """Wherever the line ends, even if it is full."""
+    for title in ("カッ" * 30, "ア" + "カッ" * 30):
+        lines = lines_of(browser, "ja", title)
+        assert len(lines) > 1
+        assert {line[0] for line in lines} <= {"カ", "ア"}

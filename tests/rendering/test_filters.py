@@ -77,6 +77,24 @@ def test_wrapping_loses_nothing(text: str) -> None:
     assert "".join("".join(lines).split()) == "".join(text.split())
 
 
+@pytest.mark.parametrize(
+    ("text", "width", "lines"),
+    [
+        ("夜は「青い」と言う。", 6, ["夜は", "「青", "い」と", "言う。"]),
+        ("夜のファッションショー", 8, ["夜の", "ファッ", "ション", "ショー"]),
+        ("新しい“一网通办”，好", 8, ["新しい", "“一网通", "办”，好"]),
+        ("the f(x) of 海", 8, ["the f(x)", "of 海"]),
+        ("서울시 한강 눈썰매장", 12, ["서울시 한강", "눈썰매장"]),
+        ("「「「「「「海", 4, ["「「", "「「「「海"]),
+    ],
+)
+def test_lines_of_chinese_and_japanese_break_where_readers_expect(
+    text: str, width: int, lines: list[str]
+) -> None:
+    """Opening marks stay with what follows, closing marks and small kana with what is before them."""
+    assert wrap(text, width).split("\n") == lines
+
+
 def test_wrapping_leaves_addresses_whole() -> None:
     """A link that is longer than a line stays in one piece, on a line of its own."""
     address = "https://news.example.org/" + "long/" * 20
