@@ -53,6 +53,10 @@ class Imported(Added):
     rows: int = 0
     problems: list[RowProblem] = field(default_factory=list)
 
+    def leave_out(self, line: int, reason: str) -> None:
+        self.rows += 1
+        self.problems.append(RowProblem(line=line, reason=reason))
+
 
 class NoAddresses(ValueError):
     """The file has no column of addresses."""
@@ -90,7 +94,7 @@ def read_csv(
 def _entries(
     lines: Iterable[str], list_ids: Mapping[str, int], default_lists: Sequence[str], result: Imported
 ) -> Iterator[Entry]:
-    records = _records(lines, result.problems)
+    records = _records(lines, result)
     header = next(records, None)
     columns = _columns(header[1]) if header else []
     if any(_is_no_text(name) for name in columns):
@@ -100,13 +104,14 @@ def _entries(
     for line, cells in records:
         if not any(cell.strip() for cell in cells):
             continue
-        result.rows += 1
+        row = dict(zip(columns, cells, strict=False))
         try:
-            yield _entry(
-                dict(zip(columns, cells, strict=False)), len(cells), columns, list_ids, default_lists
-            )
+            entry = _entry(row, len(cells), columns, list_ids, default_lists)
         except ValueError as error:
-            result.problems.append(RowProblem(line=line, reason=str(error)))
+            result.leave_out(line, str(error))
+        else:
+            result.rows += 1
+            yield entry
 
 
 def _columns(header: Sequence[str]) -> list[str]:
@@ -114,7 +119,7 @@ def _columns(header: Sequence[str]) -> list[str]:
     return [SPELLINGS.get(name, name) for name in names]
 
 
-def _records(lines: Iterable[str], problems: list[RowProblem]) -> Iterator[tuple[int, list[str]]]:
+def _records(lines: Iterable[str], result: Imported) -> Iterator[tuple[int, list[str]]]:
     """Line number and cells of each record; a quote that is never closed costs its own line only."""
     waiting = _Lines(lines)
     delimiter = ""
@@ -135,11 +140,11 @@ def _records(lines: Iterable[str], problems: list[RowProblem]) -> Iterator[tuple
                 cells = _cells(taken, delimiter)
         except csv.Error as error:
             if len(taken) == 1:
-                problems.append(RowProblem(line=number, reason=f"is not CSV: {error}"))
+                result.leave_out(number, f"is not CSV: {error}")
                 continue
             cells = None
         if cells is None:
-            problems.append(RowProblem(line=number, reason="a quotation mark is opened and never closed"))
+            result.leave_out(number, "a quotation mark is opened and never closed")
             waiting.put_back(number + 1, taken[1:])
             continue
         yield number, cells

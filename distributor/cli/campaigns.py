@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -39,7 +38,7 @@ def list_(
         if json:
             console.document({"campaigns": [_shown(program, campaign.id) for campaign in found]})
             return
-        zone = program.zone
+        zone, titles = program.zone, program.titles(found)
         console.table(
             ("No.", "Due", "Channel", "State", "Readers", "What"),
             [
@@ -49,7 +48,7 @@ def list_(
                     c.channel,
                     c.state,
                     c.candidates if c.kind == "newsletter" else "",
-                    _described(c),
+                    _described(c, titles.get(c.id)),
                 )
                 for c in found
             ],
@@ -58,13 +57,13 @@ def list_(
         )
 
 
-def _described(campaign: Campaign) -> str:
-    """What it is, and why it is as it is."""
-    by_hand = "by hand, to one reader" if " to " in campaign.slot else "by hand"
-    what = by_hand if campaign.slot.startswith("by hand") else campaign.slot
-    if campaign.kind == "newsletter" and re.match(r"\d", campaign.slot):
-        what = "edition"
-    return f"{what}: {campaign.reason}" if campaign.reason else what
+def _described(campaign: Campaign, title: str | None) -> str:
+    """What it is, and below it why it is as it is."""
+    by_hand = " by hand" in f" {campaign.slot}"
+    what = title or ("an edition" if campaign.kind == "newsletter" else "a post")
+    if by_hand:
+        what += " (by hand, to one reader)" if " to " in campaign.slot else " (by hand)"
+    return f"{what}\n  {campaign.reason}" if campaign.reason else what
 
 
 @app.command()
@@ -80,10 +79,9 @@ def show(campaign: CampaignId, json: JsonOption = False) -> None:
             return
         found = program.campaign(campaign)
         zone = program.zone
-        console.say(
-            f"{found.channel}, {_described(replace(found, reason=None))}: {found.state}"
-            + (f" ({found.reason})" if found.reason else "")
-        )
+        what = _described(replace(found, reason=None), program.titles([found]).get(campaign))
+        why = f" ({found.reason})" if found.reason else ""
+        console.say(f"{found.channel}, {what}: {found.state}{why}")
         console.say(
             f"planned {console.moment(found.created_at, zone)}, due {console.moment(found.due_at, zone)}"
         )

@@ -33,6 +33,9 @@ def slots_after(schedule: str, zone: ZoneInfo, moment: datetime) -> Iterator[dat
 
     A wall-clock time that a change to summer time skips is due right after the gap; one that a change back
     repeats is due once (Debian's cron, as cronsim does it).
+
+    On Lord Howe Island, whose clock moves by half an hour, a schedule of every so many hours lacks one on the
+    day of the change (cronsim 2.8, seen 2026-11-23); the next serves its readers.
     """
     for found in CronSim(schedule, moment.astimezone(zone)):
         at = found.astimezone(UTC)

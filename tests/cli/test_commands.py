@@ -161,7 +161,9 @@ def test_campaigns_are_listed_and_shown(cli: Cli):
     assert cli("post", "4101", "--yes").code == 0
     listed = cli("campaigns", "list")
     assert (listed.code, listed.err) == (0, "")
-    assert "by hand" in listed.out
+    assert "an edition (by hand)" in listed.out
+    assert "A seal on the slipway" in listed.out
+    assert max(map(len, listed.out.splitlines())) <= 100
     [post, edition] = cli("campaigns", "list", "--json").document["campaigns"]
     assert (post["channel"], edition["channel"], edition["state"]) == ("toots", "morning", "done")
     shown = cli("campaigns", "show", str(edition["id"]), "--json").document

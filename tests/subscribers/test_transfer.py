@@ -95,7 +95,7 @@ def test_a_broken_row_is_listed_and_stops_nothing(sqlite: Connection, row: str, 
     """The rows around a bad one are imported, and its line and fault are told."""
     text = HEADER + "before@example.org,B\n" + row + "\nafter@example.org,A\n"
     result = load(sqlite, text)
-    assert [problem.line for problem in result.problems] == [3]
+    assert ([problem.line for problem in result.problems], result.rows) == ([3], 3)
     assert reason in result.problems[0].reason
     assert len(result.problems[0].reason) < 300
     assert sorted(everybody(sqlite)) == ["after@example.org", "before@example.org"]
