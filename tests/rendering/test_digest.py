@@ -453,6 +453,7 @@ def test_written_from_right_to_left() -> None:
     assert "text-align:right" in mail.html
     assert "إلغاء الاشتراك" in mail.html
     assert "إلغاء الاشتراك" in mail.text
+    assert mail.subject == "عبّارة جديدة، و1 غيرها"
     assert "مارس" in mail.text
     assert "<bdi>دار الرصيف</bdi><br /><bdi>1 Quay Street, Tidewick.</bdi>" in mail.html
     assert {tag["dir"] for name, tag in page.tags if name in ("h2", "p") and "dir" in tag} == {"auto"}
@@ -758,10 +759,13 @@ def lines_of(browser: Browser, language: str, title: str) -> list[str]:
 
 def test_korean_is_broken_between_words(browser: Browser) -> None:
     """As its readers are used to, and other than Chinese."""
-    title = "한강공원에 겨울 눈썰매장 개장하자 시민 수천 명이 몰려들었다"
-    lines = lines_of(browser, "ko", title)
-    assert len(lines) > 1
-    assert " ".join(lines) == title
+    for title in (
+        "한강공원에서 눈썰매장 개장하자마자 " * 3,
+        "새해 첫날 " + "한강공원에서 눈썰매장 개장하자마자 " * 3,
+    ):
+        lines = lines_of(browser, "ko", title)
+        assert len(lines) > 2
+        assert " ".join(lines) == title.strip()
 
 
 def test_no_line_of_japanese_begins_with_a_small_kana(browser: Browser) -> None:
