@@ -33,6 +33,7 @@ from sqlalchemy import Text as TextType
 
 from distributor.errors import DatabaseError
 from distributor.model import DeliveryState
+from distributor.store.articles import chunks
 from distributor.store.schema import batch, delivery
 from subscribers.schema import list_, position, subscription
 
@@ -244,22 +245,24 @@ def _write_batches(
     db: Connection, campaign_id: int, firsts: Mapping[str, int], *, priority: int, due_at: datetime
 ) -> int:
     by_first = sorted(firsts.items(), key=lambda item: item[1], reverse=True)
-    rows: list[dict[str, Any]] = [
-        {
-            "campaign": campaign_id,
-            "number": number,
-            "rendition": next(hash_ for hash_, first in by_first if first <= number),
-            "recipients": recipients,
-            "size": size,
-            "priority": priority,
-            "state": DeliveryState.QUEUED,
-            "due_at": due_at,
-        }
-        for number, size, recipients in _batches_of(db, campaign_id)
-    ]
-    if rows:
+    written = 0
+    for part in chunks(_batches_of(db, campaign_id), 100):
+        rows: list[dict[str, Any]] = [
+            {
+                "campaign": campaign_id,
+                "number": number,
+                "rendition": next(hash_ for hash_, first in by_first if first <= number),
+                "recipients": recipients,
+                "size": size,
+                "priority": priority,
+                "state": DeliveryState.QUEUED,
+                "due_at": due_at,
+            }
+            for number, size, recipients in part
+        ]
         db.execute(insert(batch), rows)
-    return sum(row["size"] for row in rows)
+        written += sum(row["size"] for row in rows)
+    return written
 
 
 def _batches_of(db: Connection, campaign_id: int) -> Iterator[tuple[int, int, str]]:
