@@ -317,6 +317,7 @@ class Editions:
             media_url=self.media_url(newsletter),
             environment=self._environment,
             body=body,
+            thumbnails=self._pictures.thumbnails(banners) if body is None else {},
             topics={article.key: selection.topics_of(article, newsletter.topics) for article in articles},
         )
 

@@ -103,7 +103,7 @@ def _why_not(
     if place.state != "confirmed":
         return f"their subscription is {place.state}"
     if article.sequence is None or article.state != "public":
-        return f"the article is {article.state}: {article.reason or 'it was never public'}"
+        return f"the article is not public: {article.reason or article.state}"
     if not selection.is_for_newsletters(article):
         return 'its front matter says newsletter = "skip"'
     newsletter = config.newsletters[name]

@@ -8,7 +8,6 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from distributor.articles.body import body_html
 from distributor.articles.hugo import HugoSite
 from distributor.articles.page import Page
 from distributor.errors import NotFound
@@ -72,6 +71,8 @@ class Shelf:
 
     def body(self, db: Connection, article: Article) -> str:
         """The article's body as HTML that is safe in a mail."""
+        from distributor.articles.body import body_html  # its parsers are of no use to most commands
+
         pages = store.pages_at(db, [article.path, FEED + article.path])
         texts = [Page.load(page.data).body for page in pages if page.data is not None]
         return body_html(self._site, article, text=next(filter(None, texts), None))

@@ -54,6 +54,10 @@ class EmailRoute:
     def repeatable(self) -> bool:
         return self.provider.limits.repeatable
 
+    @property
+    def recipients_per_call(self) -> int:
+        return self.provider.limits.recipients_per_call
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocialRoute:
@@ -65,6 +69,10 @@ class SocialRoute:
     @property
     def repeatable(self) -> bool:
         return self.provider.repeatable
+
+    @property
+    def recipients_per_call(self) -> int:
+        return 1
 
 
 @dataclass(slots=True)

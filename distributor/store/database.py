@@ -12,7 +12,6 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -169,7 +168,7 @@ def _sqlite(url: str) -> Engine:
     return engine
 
 
-_CONFLICTS = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
+CONFLICTS = ("40001", "40P01")  # PostgreSQL: serialization_failure, deadlock_detected
 
 
 @contextmanager
@@ -177,7 +176,7 @@ def _told_plainly(engine: Engine) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if isinstance(error.orig, _CONFLICTS):
+        if getattr(error.orig, "sqlstate", None) in CONFLICTS:
             raise Conflict(f"another process did the same at the same moment: {error.orig}") from error
         if remedy := _remedy(str(error.orig), engine):
             raise DatabaseError(f"{error.orig} {remedy}".replace("\n", " ")) from error

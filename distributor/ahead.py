@@ -1,0 +1,80 @@
+"""What the schedule will ask for: who gets what, when."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
+
+from distributor.editions import EVERYBODY
+from distributor.planning.slots import due_cadences, slots_between
+from distributor.store import accounts, campaigns
+from subscribers import store as audience
+
+if TYPE_CHECKING:
+    from distributor.app import App
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """An edition that the schedule will ask for."""
+
+    newsletter: str
+    at: datetime  # aware, UTC
+    cadences: tuple[str, ...]
+    readers: int
+    articles: int | None  # that are waiting now; None for all but the next slot
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PostAhead:
+    """A post that is to come."""
+
+    channel: str
+    at: datetime | None  # aware, UTC; None: the next round plans it
+    title: str
+
+
+def forecast(app: App, *, days: int) -> list[Expected]:
+    """The editions of the next *days*: when, for whom, and what is waiting for the next of each."""
+    now = app.clock()
+    expected: list[Expected] = []
+    with app.database.read() as db:
+        readers = audience.counts(db)
+        known = campaigns.channels(db)
+        for name, newsletter in app.config.newsletters.items():
+            zone = app.editions.zone(newsletter)
+            begin = known[name].handled_at if name in known else now
+            end = now + timedelta(days=days)
+            for place, slot in enumerate(slots_between(newsletter.schedule, zone, begin, end)):
+                cadences = due_cadences(slot, EVERYBODY, zone)
+                count = sum(readers.get(name, {}).get(cadence, 0) for cadence in cadences)
+                waiting = _waiting(app, db, name, cadences) if not place and name in known else None
+                expected.append(
+                    Expected(newsletter=name, at=slot.at, cadences=cadences, readers=count, articles=waiting)
+                )
+    return sorted(expected, key=lambda entry: (entry.at, entry.newsletter))
+
+
+def _waiting(app: App, db: Connection, name: str, cadences: tuple[str, ...]) -> int:
+    order = app.editions.by_hand(name, app.clock())
+    draft = app.editions.draft(db, replace(order, cadences=cadences), app.clock())
+    return len({key for choice in draft.chosen() for key in choice})
+
+
+def posts_ahead(app: App) -> list[PostAhead]:
+    """The posts that are queued, and those that the next round will plan (their `at` is None)."""
+    now = app.clock()
+    with app.database.read() as db:
+        ahead = [
+            PostAhead(channel=name, at=due_at, title=title)
+            for name, due_at, title in accounts.posts_queued(db)
+        ]
+        for name, row in campaigns.channels(db).items():
+            if row.kind == "post" and name in app.config.channels:
+                entries = app.shelf.public(db, beyond=row.start, now=now)
+                wanted = app.posts.wanted(name, entries)
+                ahead += (PostAhead(channel=name, at=None, title=a.title) for _, a in wanted)
+    return ahead
