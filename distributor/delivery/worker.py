@@ -130,7 +130,12 @@ class Worker:
         async with anyio.create_task_group() as group:
             for _ in range(self._in_flight):
                 group.start_soon(self._work, only)
+        await to_thread.run_sync(self._close)
         return self.delivered
+
+    def _close(self) -> None:
+        with self._database.write() as db:
+            ledger.close_finished(db)
 
     async def _work(self, only: Sequence[int]) -> None:
         while (job := await to_thread.run_sync(self._claim, only)) is not None:

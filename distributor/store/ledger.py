@@ -239,16 +239,16 @@ def calling(db: Connection, taken: Batch, *, provider: str) -> bool:
     return _finish(db, taken, states=("sending",), provider=provider, lease_until=taken.lease_until)
 
 
-def close_finished(db: Connection, campaign_id: int) -> bool:
-    """End a campaign that has nothing queued, sending or unclear left."""
+def close_finished(db: Connection, campaign_id: int | None = None) -> bool:
+    """End a campaign that has nothing queued, sending or unclear left; without a number, all such.
+
+    Two workers that finish the last two batches at one moment do not see each other's, so whoever runs out
+    of work asks again for all.
+    """
     is_open = exists().where(batch.c.campaign == campaign.c.id, is_state(*OPEN))
-    changed = db.execute(
-        update(campaign)
-        .where(
-            campaign.c.id == campaign_id,
-            campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)),
-            ~is_open,
-        )
-        .values(state=CampaignState.DONE)
+    query = update(campaign).where(
+        campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)), ~is_open
     )
-    return changed.rowcount > 0
+    if campaign_id is not None:
+        query = query.where(campaign.c.id == campaign_id)
+    return db.execute(query.values(state=CampaignState.DONE)).rowcount > 0
