@@ -22,7 +22,7 @@ def figures() -> Iterator[Figure]:
         help_ = median_seconds(partial(_run, folder, "--help") for _ in range(2 * TIMES + 1))
         yield figure("distributor --help", help_, "s")
         _run(folder, "articles")
-        listed = median_seconds(partial(_run, folder, "articles") for _ in range(2 * TIMES + 1))
+        listed = median_seconds(partial(_run, folder, "articles") for _ in range(TIMES))
         yield figure(f"distributor articles, {FILES:,} files", listed, "s", run="second", database=SQLITE)
         as_json = median_seconds(partial(_run, folder, "articles", "--json") for _ in range(TIMES))
         yield figure(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,35 +29,49 @@ def figures() -> Iterator[Figure]:
     with databases.sqlite() as server:
         yield from _on_sqlite(server)
     with databases.postgres() as server:
-        yield from _figures("PostgreSQL", server, LARGE, workers=2)[0]
+        [run] = _runs(server, LARGE, workers=[2])
+        yield from _figures(f"{LARGE:,} recipients, PostgreSQL, 2 workers", server, LARGE, run)
 
 
 def _on_sqlite(server: Databases) -> Iterator[Figure]:
-    small_figures, small = _figures("SQLite", server, SMALL, workers=1)
-    yield from small_figures
-    large_figures, large = _figures("SQLite", server, LARGE, workers=1)
-    yield from large_figures
+    [small] = _runs(server, SMALL, workers=[1])
+    large, by_two = _runs(server, LARGE, workers=[1, 2])
+    yield from _figures(f"{SMALL:,} recipients, SQLite, 1 worker", server, SMALL, small)
+    yield from _figures(f"{LARGE:,} recipients, SQLite, 1 worker", server, LARGE, large)
     ratio = f"time for {LARGE:,} / time for {SMALL:,}, SQLite"
     yield figure(ratio, large.seconds / small.seconds, "x", database=server.version)
     growth = f"memory from {SMALL:,} to {LARGE:,}, SQLite"
     yield figure(growth, large.peak_mb - small.peak_mb, "MB more", database=server.version)
-    yield from _figures("SQLite", server, LARGE, workers=2)[0]
+    yield from _figures(f"{LARGE:,} recipients, SQLite, 2 workers", server, LARGE, by_two)
 
 
-def _figures(kind: str, server: Databases, readers: int, *, workers: int) -> tuple[list[Figure], Run]:
-    run = _median(_runs(server, readers, workers))
-    name = f"{readers:,} recipients, {kind}, {workers} worker{'s' if workers > 1 else ''}"
+def _figures(name: str, server: Databases, readers: int, run: Run) -> Iterator[Figure]:
     told: Conditions = {
         "database": server.version,
         "recipients_per_call": BATCH,
         "provider": "accepts at once, no network",
     }
-    found = [
-        figure(name, readers / run.seconds, "recipients/s", **told),
-        figure(f"{name}, CPU", run.cpu / readers * 1e6, "us each", **told),
-        figure(f"{name}, peak memory", run.peak_mb, "MB", **told),
-    ]
-    return found, run
+    yield figure(name, readers / run.seconds, "recipients/s", **told)
+    yield figure(f"{name}, CPU", run.cpu / readers * 1e6, "us each", **told)
+    yield figure(f"{name}, peak memory", run.peak_mb, "MB", **told)
+
+
+def _runs(server: Databases, readers: int, *, workers: Sequence[int]) -> list[Run]:
+    """The median delivery by each number of workers."""
+    with prepared(server, readers=readers, cohorts=1) as (folder, url):
+        alone(freeze, folder, url, readers)
+        return [
+            _median([_run_on_copy(server, folder, url, readers, n) for _ in range(TIMES)]) for n in workers
+        ]
+
+
+def _run_on_copy(server: Databases, folder: Path, url: str, readers: int, workers: int) -> Run:
+    copy = server.copy(url)
+    run = _run(folder, copy, workers)
+    done, _ = alone(accepted, folder, copy)
+    assert done == readers
+    server.drop(copy)
+    return run
 
 
 def _median(runs: list[Run]) -> Run:
@@ -66,19 +80,6 @@ def _median(runs: list[Run]) -> Run:
         cpu=median(run.cpu for run in runs),
         peak_mb=median(run.peak_mb for run in runs),
     )
-
-
-def _runs(server: Databases, readers: int, workers: int) -> list[Run]:
-    with prepared(server, readers=readers, cohorts=1) as (folder, url):
-        alone(freeze, folder, url, readers)
-        runs = []
-        for _ in range(TIMES):
-            copy = server.copy(url)
-            runs.append(_run(folder, copy, workers))
-            done, _ = alone(accepted, folder, copy)
-            assert done == readers
-            server.drop(copy)
-    return runs
 
 
 def _run(folder: Path, url: str, workers: int) -> Run:
