@@ -10,6 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,7 +21,7 @@ from anyio import to_thread
 from sqlalchemy import Connection
 
 from distributor.delivery.retry import due_again, within_the_call
-from distributor.errors import Refused, SendError, TryLater, Unclear
+from distributor.errors import DatabaseError, Refused, SendError, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, DeliveryState, Digest, Email, Picture, Post
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailProvider, SocialProvider
@@ -127,11 +128,21 @@ class Worker:
     async def run(self, only: Sequence[int] = ()) -> Delivered:
         """Deliver everything that is due now (of these campaigns, if any are named)."""
         await to_thread.run_sync(self._take_over)
-        async with anyio.create_task_group() as group:
-            for _ in range(self._in_flight):
-                group.start_soon(self._work, only)
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._watch)
+            async with anyio.create_task_group() as group:
+                for _ in range(self._in_flight):
+                    group.start_soon(self._work, only)
+            watch.cancel_scope.cancel()
         await to_thread.run_sync(self._close)
         return self.delivered
+
+    async def _watch(self) -> None:
+        """Take over from workers that die while this one lives."""
+        while True:
+            await anyio.sleep(LEASE.total_seconds() / 2)
+            with suppress(DatabaseError):  # the next call to it says so, if it stays away
+                await to_thread.run_sync(self._take_over)
 
     def _close(self) -> None:
         with self._database.write() as db:
@@ -237,7 +248,8 @@ class Worker:
     async def _hold(self, batch: Batch) -> None:
         while True:
             await anyio.sleep(LEASE.total_seconds() / 3)
-            await to_thread.run_sync(self._renew, batch)
+            with suppress(DatabaseError):  # an answer is worth more than a lease: the call goes on
+                await to_thread.run_sync(self._renew, batch)
 
     def _renew(self, batch: Batch) -> None:
         with self._database.write() as db:
