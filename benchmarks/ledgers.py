@@ -6,7 +6,7 @@ The functions that are timed run in processes of their own, so they take and ret
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -92,6 +92,9 @@ class AcceptsAtOnce:
     """A provider without a network: what is measured is all that happens around it."""
 
     limits = EmailLimits(recipients_per_call=BATCH)
+
+    def connected(self) -> AbstractAsyncContextManager[AcceptsAtOnce]:
+        return nullcontext(self)
 
     async def send(
         self,

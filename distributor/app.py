@@ -171,9 +171,9 @@ class App:
     def routes(self) -> dict[str, EmailRoute | SocialRoute]:
         """Newsletter or channel -> its way out."""
         from distributor.delivery.worker import EmailRoute, SocialRoute
-        from distributor.providers.email import outbox as email_outbox
         from distributor.providers.email.mime import Sender
         from distributor.providers.social import outbox as social_outbox
+        from distributor.providers.vendors import email_provider
 
         routes: dict[str, EmailRoute | SocialRoute] = {}
         for name, newsletter in self.config.newsletters.items():
@@ -184,8 +184,8 @@ class App:
                 list_name=newsletter.title,
                 list_label=name,
             )
-            outbox = email_outbox.Outbox(self.config.providers[provider].path)
-            routes[name] = EmailRoute(name=provider, provider=outbox, sender=sender)
+            settings = self.config.providers[provider]
+            routes[name] = EmailRoute(name=provider, provider=email_provider(settings), sender=sender)
         for name, channel in self.config.channels.items():
             account = social_outbox.Outbox(channel.path, channel=name)
             routes[name] = SocialRoute(name=f"{channel.network} outbox", provider=account)

@@ -181,8 +181,10 @@ class Limits(_Table):
 class Provider(_Table):
     """An account that takes mail."""
 
-    type: Literal["outbox"]
+    type: Literal["outbox", "resend"]
     path: Path = Path("var/outbox/mail")  # of an outbox; absolute once loaded
+    key: Secret = SecretStr("")  # the vendor's API key
+    base_url: WebAddress | None = None  # default: the vendor's own
     limits: Limits = Limits()
 
 
@@ -473,9 +475,21 @@ def _parts(name: str) -> list[str]:
     return [part.strip().strip("\"'") for part in name.split(".")]
 
 
+LINKS_ONLY = frozenset({"resend"})  # https://resend.com/docs/api-reference/emails/send-batch-emails
+NEEDS_KEY = frozenset({"resend"})
+
+
 def _contradictions(config: Config, source: str) -> Iterator[Problem]:
     """What each setting alone cannot show."""
     path = str(config.path)
+    for name, provider_settings in config.providers.items():
+        if provider_settings.type in NEEDS_KEY and not provider_settings.key.get_secret_value():
+            yield Problem(
+                path=path,
+                line=_line_of(source, ["providers", name]),
+                reason=f"providers.{name}: {provider_settings.type} needs the account's API key",
+                remedy=f'write key = "${{{name.upper()}_KEY}}", and {name.upper()}_KEY=… into .env',
+            )
     for name, newsletter in config.newsletters.items():
         for provider in newsletter.providers:
             if provider not in config.providers:
@@ -484,6 +498,13 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
                     line=_line_of(source, ["newsletters", name, "providers"]),
                     reason=f"newsletters.{name}.providers: there is no [providers.{provider}]",
                     remedy="add that table, or name one of: " + (", ".join(config.providers) or "(none yet)"),
+                )
+            elif newsletter.pictures == "inline" and config.providers[provider].type in LINKS_ONLY:
+                yield Problem(
+                    path=path,
+                    line=_line_of(source, ["newsletters", name, "pictures"]),
+                    reason=f"newsletters.{name}.pictures: {provider} takes no pictures inside its mails",
+                    remedy='write pictures = "link"',
                 )
         if name in config.channels:
             yield Problem(

@@ -10,6 +10,7 @@ DistributorError
 └── SendError        why a message has no receipt
     ├── Refused      the provider will never accept this message: record it, move on
     ├── TryLater     it may accept it later: wait, then try again
+    │   └── AccountTrouble   nothing of ours is accepted until a person mends the account
     └── Unclear      no answer came back: it may have been accepted already
 """
 
@@ -85,6 +86,13 @@ class TryLater(SendError):
     def __init__(self, reason: str, *, after: float | None = None) -> None:
         super().__init__(reason)
         self.after = after
+
+
+class AccountTrouble(TryLater):
+    """The key is wrong or revoked, or the account blocked: everything waits for a person."""
+
+    def __init__(self, reason: str, *, after: float = 900) -> None:
+        super().__init__(reason, after=after)
 
 
 class Unclear(SendError):

@@ -207,6 +207,7 @@ class Batch:
     provider: str | None
     key: str  # the request key: the same for every repetition of the same call
     due_at: datetime
+    called_at: datetime | None = None  # the first call under this key that may have been accepted
     lease_owner: str | None = None
     lease_until: datetime | None = None
     reason: str | None = None

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from distributor.app import App
 from distributor.delivery.worker import EmailRoute
 from distributor.model import Answer, Batch, Digest, Email, Picture
 from distributor.providers.email.mime import Sender
-from distributor.providers.protocol import EmailLimits
+from distributor.providers.protocol import FOR_EVER, EmailLimits
 
 Answering = Callable[[Batch, Sequence[Email]], Answer]
 
@@ -29,10 +30,14 @@ class Recorder:
         repeatable: bool = False,
         answer: Answering = lambda batch, emails: Answer(receipt=batch.key),
     ) -> None:
-        self.limits = EmailLimits(recipients_per_call=recipients_per_call, repeatable=repeatable)
+        span = FOR_EVER if repeatable else None
+        self.limits = EmailLimits(recipients_per_call=recipients_per_call, repeatable_for=span)
         self.path = path
         self.calls: list[str] = []  # request keys
         self._answer = answer
+
+    def connected(self) -> AbstractAsyncContextManager[Recorder]:
+        return nullcontext(self)
 
     async def send(
         self,

@@ -10,7 +10,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,10 +21,10 @@ from anyio import to_thread
 from sqlalchemy import Connection
 
 from distributor.delivery.retry import due_again, within_the_call
-from distributor.errors import DatabaseError, Refused, SendError, TryLater, Unclear
+from distributor.errors import AccountTrouble, DatabaseError, Refused, SendError, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, DeliveryState, Digest, Email, Picture, Post
 from distributor.providers.email.mime import Sender
-from distributor.providers.protocol import EmailProvider, SocialProvider
+from distributor.providers.protocol import EmailCalls, EmailProvider, SocialProvider
 from distributor.store import campaigns, ledger
 from distributor.store.database import Database
 
@@ -40,7 +40,7 @@ class Route(Protocol):
     name: str  # of the provider or account, as the ledger records it
 
     @property
-    def repeatable(self) -> bool: ...
+    def repeatable_for(self) -> timedelta | None: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,8 +52,8 @@ class EmailRoute:
     sender: Sender
 
     @property
-    def repeatable(self) -> bool:
-        return self.provider.limits.repeatable
+    def repeatable_for(self) -> timedelta | None:
+        return self.provider.limits.repeatable_for
 
     @property
     def recipients_per_call(self) -> int:
@@ -68,8 +68,8 @@ class SocialRoute:
     provider: SocialProvider
 
     @property
-    def repeatable(self) -> bool:
-        return self.provider.repeatable
+    def repeatable_for(self) -> timedelta | None:
+        return self.provider.repeatable_for
 
     @property
     def recipients_per_call(self) -> int:
@@ -96,6 +96,22 @@ class Job:
     route: EmailRoute | SocialRoute
     content: Digest | Post
     emails: tuple[Email, ...]
+    called_at: datetime  # when its first call under this key began
+
+
+class Connections:
+    """The providers that were called so far, connected until the worker ends."""
+
+    def __init__(self, stack: AsyncExitStack) -> None:
+        self._stack = stack
+        self._opened: dict[int, EmailCalls] = {}
+        self._lock = anyio.Lock()
+
+    async def to(self, provider: EmailProvider) -> EmailCalls:
+        async with self._lock:
+            if id(provider) not in self._opened:
+                self._opened[id(provider)] = await self._stack.enter_async_context(provider.connected())
+        return self._opened[id(provider)]
 
 
 class Worker:
@@ -128,11 +144,12 @@ class Worker:
     async def run(self, only: Sequence[int] = ()) -> Delivered:
         """Deliver everything that is due now (of these campaigns, if any are named)."""
         await to_thread.run_sync(self._take_over)
-        async with anyio.create_task_group() as watch:
+        async with AsyncExitStack() as connections, anyio.create_task_group() as watch:
             watch.start_soon(self._watch)
+            calls = Connections(connections)
             async with anyio.create_task_group() as group:
                 for _ in range(self._in_flight):
-                    group.start_soon(self._work, only)
+                    group.start_soon(self._work, only, calls)
             watch.cancel_scope.cancel()
         await to_thread.run_sync(self._close)
         return self.delivered
@@ -148,10 +165,10 @@ class Worker:
         with self._database.write() as db:
             ledger.close_finished(db)
 
-    async def _work(self, only: Sequence[int]) -> None:
+    async def _work(self, only: Sequence[int], calls: Connections) -> None:
         while (job := await to_thread.run_sync(self._claim, only)) is not None:
             if isinstance(job, Job):
-                await self._carry(job)
+                await self._carry(job, calls)
 
     def _take_over(self) -> None:
         with self._database.write() as db:
@@ -159,7 +176,7 @@ class Worker:
                 db,
                 now=self._clock(),
                 dead=[owner for owner in ledger.owners(db) if is_dead(owner)],
-                repeatable=[route.name for route in self._routes.values() if route.repeatable],
+                repeatable={r.name: r.repeatable_for for r in self._routes.values() if r.repeatable_for},
             )
 
     def _claim(self, only: Sequence[int]) -> Job | Batch | None:
@@ -186,8 +203,22 @@ class Worker:
                     ledger.finish(db, batch, DeliveryState.SKIPPED, reason=NOBODY_LEFT)
                     ledger.close_finished(db, campaign.id)
                     return batch
-            ledger.calling(db, batch, provider=route.name)
-        return Job(batch=batch, campaign=campaign, route=route, content=content, emails=emails)
+            now = self._clock()
+            if self._would_repeat(route, batch, now):
+                ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
+                return batch
+            ledger.calling(db, batch, provider=route.name, now=now)
+        called_at = batch.called_at or now
+        return Job(
+            batch=batch, campaign=campaign, route=route, content=content, emails=emails, called_at=called_at
+        )
+
+    def _would_repeat(self, route: EmailRoute | SocialRoute, batch: Batch, now: datetime) -> bool:
+        """Whether a call that may have been accepted could now be accepted a second time."""
+        if batch.called_at is None:
+            return False
+        is_other = batch.provider != route.name
+        return is_other or route.repeatable_for is None or batch.called_at <= now - route.repeatable_for
 
     def _reachable(self, db: Connection, campaign: Campaign, batch: Batch) -> tuple[tuple[Email, ...], Batch]:
         reached = self._reach(db, campaign, batch.recipients)
@@ -197,10 +228,10 @@ class Worker:
         kept = tuple(recipient for recipient in batch.recipients if recipient in reached)
         return tuple(reached[recipient] for recipient in kept), replace(batch, recipients=kept)
 
-    async def _carry(self, job: Job) -> None:
+    async def _carry(self, job: Job, calls: Connections) -> None:
         """Make the call and record what came of it."""
         try:
-            answer = await self._call(job)
+            answer = await self._call(job, calls)
         except Refused as error:
             await self._end(job, DeliveryState.REFUSED, str(error))
             self.delivered.refused += len(job.batch.recipients)
@@ -216,16 +247,16 @@ class Worker:
             self.delivered.refused += len(answer.refused)
         self._progress(len(job.batch.recipients))
 
-    async def _call(self, job: Job) -> Answer:
-        return await within_the_call()(self._send, job)
+    async def _call(self, job: Job, calls: Connections) -> Answer:
+        return await within_the_call()(self._send, job, calls)
 
-    async def _send(self, job: Job) -> Answer:
+    async def _send(self, job: Job, calls: Connections) -> Answer:
         """The provider's own call, with the lease held for as long as it takes."""
         answer: Answer | Exception
         async with anyio.create_task_group() as group:
             group.start_soon(self._hold, job.batch)
             try:
-                answer = await self._hand_over(job)
+                answer = await self._hand_over(job, calls)
             except SendError as error:
                 answer = error
             except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
@@ -235,9 +266,10 @@ class Worker:
             raise answer
         return answer
 
-    async def _hand_over(self, job: Job) -> Answer:
+    async def _hand_over(self, job: Job, calls: Connections) -> Answer:
         if isinstance(job.route, EmailRoute) and isinstance(job.content, Digest):
-            return await job.route.provider.send(
+            provider = await calls.to(job.route.provider)
+            return await provider.send(
                 job.batch, job.content, job.emails, sender=job.route.sender, media=self._media
             )
         assert isinstance(job.route, SocialRoute)
@@ -270,28 +302,30 @@ class Worker:
 
     def _later(self, job: Job, error: TryLater) -> None:
         with self._database.write() as db:
-            if job.batch.attempt >= MOST_ATTEMPTS:
+            if job.batch.attempt >= MOST_ATTEMPTS and not isinstance(error, AccountTrouble):
                 reason = f"gave up after {job.batch.attempt} attempts: {error}"
                 ledger.finish(db, job.batch, DeliveryState.REFUSED, reason=reason, provider=job.route.name)
                 ledger.close_finished(db, job.campaign.id)
                 return
             due_at = due_again(self._clock(), job.batch.attempt, asked=error.after)
-            ledger.put_back(db, job.batch, due_at=due_at, reason=str(error))
+            called_at = job.batch.called_at  # an earlier call may have been accepted; this one was not
+            ledger.put_back(db, job.batch, due_at=due_at, reason=str(error), called_at=called_at)
 
     def _unclear(self, job: Job, reason: str) -> None:
         """Silence: repeat it where that is harmless, and say so where it is not."""
         with self._database.write() as db:
-            if job.route.repeatable and job.batch.attempt < MOST_ATTEMPTS:
+            if job.route.repeatable_for and job.batch.attempt < MOST_ATTEMPTS:
                 due_at = due_again(self._clock(), job.batch.attempt, asked=None)
-                ledger.put_back(db, job.batch, due_at=due_at, reason=reason)
+                ledger.put_back(db, job.batch, due_at=due_at, reason=reason, called_at=job.called_at)
             else:
                 ledger.finish(db, job.batch, DeliveryState.UNCLEAR, reason=reason, provider=job.route.name)
 
     def _put_back(self, db: Connection, batch: Batch, reason: str) -> None:
         due_at = due_again(self._clock(), batch.attempt, asked=None)
-        ledger.put_back(db, batch, due_at=due_at, reason=reason)
+        ledger.put_back(db, batch, due_at=due_at, reason=reason, called_at=batch.called_at)
 
 
+TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
 NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
 
 

@@ -65,7 +65,7 @@ def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
     whole = db.execute(
         update(batch)
         .where(batch.c.campaign == campaign_id, batch.c.state == "refused")
-        .values(state=DeliveryState.QUEUED, due_at=now, provider=None, reason=None)
+        .values(state=DeliveryState.QUEUED, due_at=now, provider=None, called_at=None, reason=None)
         .returning(batch.c.size)
     ).all()
     rows = db.execute(
@@ -129,7 +129,7 @@ def settle(db: Connection, campaign_id: int, state: DeliveryState, *, now: datet
     rows = db.execute(
         update(batch)
         .where(batch.c.campaign == campaign_id, batch.c.state == "unclear")
-        .values(state=state, due_at=now, reason="settled by hand")
+        .values(state=state, due_at=now, called_at=None, reason="settled by hand")
         .returning(batch.c.size)
     ).all()
     return sum(int(row.size) for row in rows)

@@ -102,6 +102,7 @@ def _batch(db: Connection, row: Row[Any]) -> Batch:
         provider=row.provider,
         key=request_key(db, row.campaign, row.number),
         due_at=row.due_at,
+        called_at=row.called_at,
         lease_owner=row.lease_owner,
         lease_until=row.lease_until,
         reason=row.reason,
@@ -167,9 +168,22 @@ def finish(
     return _finish(db, taken, states=("sending",), state=state, reason=reason, provider=provider)
 
 
-def put_back(db: Connection, taken: Batch, *, due_at: datetime, reason: str) -> bool:
-    """Queue a claimed batch again, for later."""
-    return _finish(db, taken, states=("sending",), state=DeliveryState.QUEUED, due_at=due_at, reason=reason)
+def put_back(
+    db: Connection, taken: Batch, *, due_at: datetime, reason: str, called_at: datetime | None
+) -> bool:
+    """Queue a claimed batch again, for later.
+
+    *called_at* is the first call that may have been accepted; None when it is certain that none was.
+    """
+    return _finish(
+        db,
+        taken,
+        states=("sending",),
+        state=DeliveryState.QUEUED,
+        due_at=due_at,
+        reason=reason,
+        called_at=called_at,
+    )
 
 
 def _finish(db: Connection, taken: Batch, *, states: Sequence[str], **values: Any) -> bool:
@@ -208,18 +222,25 @@ def owners(db: Connection) -> set[str]:
 
 
 def take_over(
-    db: Connection, *, now: datetime, dead: Iterable[str], repeatable: Iterable[str]
+    db: Connection, *, now: datetime, dead: Iterable[str], repeatable: Mapping[str, timedelta]
 ) -> tuple[int, int]:
     """Free the batches whose lease ran out or whose worker is dead: how many (queued again, unclear).
 
     What a dead worker was sending may have been accepted: it is repeated only where the provider makes
-    repetition harmless (*repeatable*, by name), and unclear elsewhere. A batch without a provider never left.
+    repetition harmless (*repeatable*, by name, for how long after the first call), and unclear elsewhere. A
+    batch without a provider never left.
     """
     lost = and_(
         is_state(DeliveryState.SENDING),
         or_(batch.c.lease_until < now, batch.c.lease_owner.in_(tuple(dead))),
     )
-    harmless = or_(batch.c.provider.is_(None), batch.c.provider.in_(tuple(repeatable)))
+    harmless = or_(
+        batch.c.provider.is_(None),
+        *(
+            and_(batch.c.provider == name, batch.c.called_at > now - span)
+            for name, span in repeatable.items()
+        ),
+    )
     freed = {"lease_owner": None, "lease_until": None}
     again = db.execute(
         update(batch)
@@ -234,9 +255,16 @@ def take_over(
     return again.rowcount, unclear.rowcount
 
 
-def calling(db: Connection, taken: Batch, *, provider: str) -> bool:
+def calling(db: Connection, taken: Batch, *, provider: str, now: datetime) -> bool:
     """Note, before the call, whom it goes to; False when the lease is no longer ours."""
-    return _finish(db, taken, states=("sending",), provider=provider, lease_until=taken.lease_until)
+    return _finish(
+        db,
+        taken,
+        states=("sending",),
+        provider=provider,
+        called_at=taken.called_at or now,
+        lease_until=taken.lease_until,
+    )
 
 
 def close_finished(db: Connection, campaign_id: int | None = None) -> bool:

@@ -123,6 +123,7 @@ batch = Table(
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
     Column("provider", Text),
+    Column("called_at", Instant),  # first under its key; null once that call is known to have done nothing
     Column("receipt", Text),  # the provider's id for the whole call
     Column("due_at", Instant, nullable=False),
     Column("lease_owner", Text),

@@ -209,7 +209,7 @@ def claim(app: App, worker: str, clock: Clock) -> Batch:
     with app.database.write() as db:
         batch = ledger.claim(db, worker=worker, now=clock(), lease=LEASE)
         assert batch is not None
-        ledger.calling(db, batch, provider="recorder")
+        ledger.calling(db, batch, provider="recorder", now=clock())
     return batch
 
 
@@ -245,7 +245,10 @@ def test_a_worker_that_lost_its_claim_cannot_overwrite_the_next_ones(app: App, t
     first = claim(app, "elsewhere/1/2/3", clock)
     clock.go_on(seconds=LEASE.total_seconds() + 1)
     with app.database.write() as db:
-        assert ledger.take_over(db, now=clock(), dead=[], repeatable=["recorder"]) == (1, 0)
+        assert ledger.take_over(db, now=clock(), dead=[], repeatable={"recorder": timedelta(days=1)}) == (
+            1,
+            0,
+        )
     second = claim(app, "elsewhere/4/5/6", clock)
     assert second.key == first.key
     with app.database.write() as db:

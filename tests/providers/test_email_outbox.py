@@ -14,6 +14,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from distributor.config import Provider
 from distributor.errors import TryLater
 from distributor.model import Answer, Batch, DeliveryState, Digest, Email, Picture
 from distributor.providers.email.mime import Sender
@@ -60,7 +61,9 @@ def media(picture: Picture) -> bytes:
 
 def send(path: Path, *, digest: Digest = DIGEST, batch: Batch = BATCH) -> Answer:
     async def call() -> Answer:
-        return await Outbox(path).send(batch, digest, EMAILS, sender=SENDER, media=media)
+        return await Outbox(Provider(type="outbox", path=path)).send(
+            batch, digest, EMAILS, sender=SENDER, media=media
+        )
 
     return anyio.run(call)
 

@@ -1,0 +1,1 @@
+"""Who takes mail: one file a vendor."""

@@ -43,7 +43,7 @@ class Message:
         self, digest: Digest, sender: Sender, *, date: datetime, media: Callable[[Picture], bytes]
     ) -> None:
         self._domain = mailbox(sender.from_)[1].rpartition("@")[2]
-        self._headers = _common_headers(digest, sender, self._domain, date)
+        self._headers = _common_headers(digest, sender, date)
         self._pieces = _spliced(digest, media)
 
     def to(self, email: Email) -> bytes:
@@ -59,20 +59,36 @@ class Message:
         return {
             "Message-ID": f"<{email.key}@{self._domain}>",
             "To": _mailbox(email.name, email.address),
-            # RFC 8058: both headers, an HTTPS address that names no reader, no other value.
-            "List-Unsubscribe": f"<{email.slots['unsubscribe_url']}>",
-            "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+            **one_click_headers(email),
         }
 
 
-def _common_headers(digest: Digest, sender: Sender, domain: str, date: datetime) -> dict[str, str]:
+def one_click_headers(email: Email) -> dict[str, str]:
+    """RFC 8058: both headers, an HTTPS address that names no reader, no other value."""
+    return {
+        "List-Unsubscribe": f"<{email.slots['unsubscribe_url']}>",
+        "List-Unsubscribe-Post": "List-Unsubscribe=One-Click",
+    }
+
+
+def list_headers(sender: Sender, email: Email) -> dict[str, str]:
+    """What a provider is to add to one reader's message, all ASCII."""
+    return {"List-Id": list_id(sender), **one_click_headers(email)}
+
+
+def list_id(sender: Sender) -> str:
+    """RFC 2919: stable for as long as the newsletter keeps its name."""
+    domain = mailbox(sender.from_)[1].rpartition("@")[2]
+    return _named(sender.list_name, f"{_label(sender.list_label)}.{domain}")
+
+
+def _common_headers(digest: Digest, sender: Sender, date: datetime) -> dict[str, str]:
     headers = {"From": _mailbox(*mailbox(sender.from_))}
     if sender.reply_to:
         headers["Reply-To"] = _mailbox(*mailbox(sender.reply_to))
     headers["Subject"] = _unstructured(_clean(digest.subject))
     headers["Date"] = format_datetime(date)
-    # RFC 2919: stable for as long as the newsletter keeps its name.
-    headers["List-Id"] = _named(sender.list_name, f"{_label(sender.list_label)}.{domain}")
+    headers["List-Id"] = list_id(sender)
     if re.fullmatch(r"[A-Za-z0-9-]+", digest.language):
         headers["Content-Language"] = digest.language
     return headers

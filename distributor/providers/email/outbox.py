@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from anyio import to_thread
 
+from distributor.config import Provider
 from distributor.errors import TryLater
 from distributor.model import Answer, Batch, Digest, Email, Picture
 from distributor.providers.email.mime import Message, Sender
-from distributor.providers.protocol import EmailLimits
+from distributor.providers.protocol import FOR_EVER, EmailLimits
 
 
 class Outbox:
@@ -20,10 +22,13 @@ class Outbox:
     A file is named by its delivery's key and always has the same bytes, so repeating a call is harmless.
     """
 
-    limits = EmailLimits(recipients_per_call=200, repeatable=True)
+    limits = EmailLimits(recipients_per_call=200, repeatable_for=FOR_EVER)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, settings: Provider) -> None:
+        self._path = settings.path
+
+    def connected(self) -> AbstractAsyncContextManager[Outbox]:
+        return nullcontext(self)
 
     async def send(
         self,

@@ -15,6 +15,7 @@ from anyio import to_thread
 
 from distributor.errors import Refused, TryLater
 from distributor.model import Batch, Picture, Post, Receipt
+from distributor.providers.protocol import FOR_EVER
 
 Media = Callable[[Picture], bytes | Path]  # a picture's bytes, or the file that has them
 
@@ -27,7 +28,7 @@ class Outbox:
     it could not name a folder. Names that start with a dot are unfinished; nobody reads them.
     """
 
-    repeatable = True
+    repeatable_for = FOR_EVER
 
     def __init__(self, path: Path, *, channel: str) -> None:
         self._channel = channel

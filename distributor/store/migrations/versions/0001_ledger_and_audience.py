@@ -203,6 +203,7 @@ def upgrade() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("attempt", sa.Integer(), nullable=False),
         sa.Column("provider", sa.Text(), nullable=True),
+        sa.Column("called_at", Instant(), nullable=True),
         sa.Column("receipt", sa.Text(), nullable=True),
         sa.Column("due_at", Instant(), nullable=False),
         sa.Column("lease_owner", sa.Text(), nullable=True),
