@@ -183,7 +183,7 @@ class Provider(_Table):
 
     type: Literal["outbox", "resend"]
     path: Path = Path("var/outbox/mail")  # of an outbox; absolute once loaded
-    key: Secret = SecretStr("")  # the vendor's API key
+    key: SecretStr = SecretStr("")  # the vendor's API key
     base_url: WebAddress | None = None  # default: the vendor's own
     limits: Limits = Limits()
 

@@ -33,6 +33,15 @@ def corpus() -> Path:
 
 
 @pytest.fixture(scope="session")
+def specs() -> Path:
+    """Vendors' own descriptions of their APIs, where they lie beside the checkout."""
+    folder = SHARED / "specs"
+    if not folder.is_dir():
+        pytest.skip("no vendors' descriptions lie beside the checkout: requests were not compared with them")
+    return folder
+
+
+@pytest.fixture(scope="session")
 def hugo() -> str:
     """The path of a real Hugo, to compare with."""
     program = shutil.which("hugo")

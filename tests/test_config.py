@@ -399,3 +399,21 @@ def test_any_file_is_a_configuration_or_a_list_of_problems(tmp_path: Path, table
         last = text.count("\n") + 1
         if not found or any(problem.line and problem.line > last for problem in found):
             pytest.fail(f"problems without sense: {found}")
+
+
+def test_a_vendor_needs_its_key(tmp_path: Path):
+    """Without the key nothing can be sent, so it is asked for when the file is read."""
+    text = GOOD + '[providers.resend]\ntype = "resend"\n'
+    [problem] = problems(tmp_path, text)
+    assert (problem.line, "needs the account's API key" in problem.reason) == (13, True)
+    assert problem.remedy == 'write key = "${RESEND_KEY}", and RESEND_KEY=… into .env'
+    config = loaded(tmp_path, text + 'key = "${RESEND_KEY}"\n', RESEND_KEY="re_123")
+    assert config.providers["resend"].key.get_secret_value() == "re_123"
+    assert "re_123" not in repr(config)
+
+
+def test_pictures_inside_mails_need_a_provider_that_takes_them(tmp_path: Path):
+    """What the vendor's batch call cannot carry is said before an edition is due."""
+    text = GOOD.replace('providers = ["outbox"]', 'providers = ["resend"]\npictures = "inline"')
+    [problem] = problems(tmp_path, text + '[providers.resend]\ntype = "resend"\nkey = "k"\n')
+    assert (problem.line, problem.remedy) == (12, 'write pictures = "link"')

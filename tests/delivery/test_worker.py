@@ -11,8 +11,9 @@ import pytest
 
 from distributor.app import App
 from distributor.delivery.worker import LEASE, is_dead, worker_name
-from distributor.errors import NotFound, Refused, TryLater, Unclear
+from distributor.errors import AccountTrouble, NotFound, Refused, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, Email
+from distributor.providers.protocol import EmailLimits
 from distributor.store import ledger
 from subscribers import store as audience
 from tests.far_end import Recorder, through
@@ -164,6 +165,52 @@ def test_silence_is_repeated_under_the_same_key_where_that_is_harmless(
     assert app.balance(campaign.id).accepted == 5
     assert len(recorder.calls) == 6
     assert len(set(recorder.calls)) == 3
+
+
+def test_it_is_not_repeated_when_the_provider_has_forgotten_the_key(app: App, tmp_path: Path, clock: Clock):
+    """Once a key may have expired, repeating could be a second mail: a person decides."""
+    recorder = Recorder(
+        tmp_path / "taken.log", recipients_per_call=5, answer=answering(Unclear("timeout"), times=1)
+    )
+    recorder.limits = EmailLimits(recipients_per_call=5, repeatable_for=timedelta(hours=23))
+    through(app, recorder)
+    campaign = planned(app)
+    app.deliver()
+    assert app.balance(campaign.id).queued == 5
+    clock.go_on(hours=24)
+    app.deliver()
+    assert len(recorder.calls) == 1
+    assert app.balance(campaign.id).unclear == 5
+    assert "no longer knows its key" in (app.open_batches(campaign.id)[0].reason or "")
+    app.settle(campaign.id, "again")
+    assert app.deliver().accepted == 5
+
+
+def test_what_one_provider_may_have_accepted_goes_to_no_other(app: App, tmp_path: Path, clock: Clock):
+    """A newsletter that changes its provider does not send an unclear batch through the new one."""
+    through(app, Recorder(tmp_path / "taken.log", repeatable=True, answer=answering(Unclear("timeout"))))
+    campaign = planned(app)
+    app.deliver()
+    other = Recorder(tmp_path / "other.log", repeatable=True)
+    through(app, other, name="other")
+    clock.go_on(hours=1)
+    app.deliver()
+    assert other.calls == []
+    assert app.balance(campaign.id).unclear == 5
+
+
+def test_a_wrong_key_keeps_everything_waiting(app: App, tmp_path: Path, clock: Clock):
+    """While the account is refused nothing is given up, however often it is tried."""
+    recorder = Recorder(
+        tmp_path / "taken.log", recipients_per_call=5, answer=answering(AccountTrouble("401"), times=20)
+    )
+    through(app, recorder)
+    campaign = planned(app)
+    for _ in range(20):
+        app.deliver()
+        clock.go_on(hours=1)
+    assert app.balance(campaign.id).queued == 5
+    assert app.deliver().accepted == 5
 
 
 def test_a_fault_of_the_program_is_unclear_too(app: App, tmp_path: Path):
