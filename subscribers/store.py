@@ -64,7 +64,8 @@ def add(db: Connection, entries: Sequence[Entry], *, list_ids: Mapping[str, int]
 
     A new subscription stands where its cadence stands, so its reader gets the next edition as everybody does.
     """
-    unique = {address_hash(entry.address): entry for entry in entries}
+    hashes = [address_hash(entry.address) for entry in entries]
+    unique = dict(zip(hashes, entries, strict=True))
     blocked = set(
         db.scalars(select(suppression.c.address_hash).where(suppression.c.address_hash.in_(unique)))
     )
@@ -72,8 +73,7 @@ def add(db: Connection, entries: Sequence[Entry], *, list_ids: Mapping[str, int]
     result = Added()
     wanted = {
         (list_ids[name], ids[hash_]): (entry, hash_ in blocked)
-        for entry in entries
-        for hash_ in (address_hash(entry.address),)
+        for hash_, entry in zip(hashes, entries, strict=True)
         for name in entry.lists
     }
     _add_subscriptions(db, wanted, result, now)

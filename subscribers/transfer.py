@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import lru_cache
 from itertools import islice
 from typing import TextIO, TypeVar, get_args
 
@@ -241,6 +242,7 @@ def _state(text: str) -> str:
     return STATES.get(text.lower(), text.lower())
 
 
+@lru_cache  # rows that follow each other mostly say the same
 def _several(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (" ".join(part.split()) for part in re.split(r"[;,|]", text))))
 
