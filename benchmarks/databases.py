@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import Protocol
 
 import psycopg
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
 
 from benchmarks.measure import SQLITE
 
@@ -86,11 +86,7 @@ class Postgres:
 
 
 def _name(url: str) -> str:
-    return (
-        url.rpartition("/")[0].rpartition("/")[2]
-        if "?" not in url
-        else url.partition("?")[0].rpartition("/")[2]
-    )
+    return str(make_url(url).database)
 
 
 @contextmanager

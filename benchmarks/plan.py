@@ -43,7 +43,7 @@ def _of_kind(kind: str, server: Databases) -> Iterator[Figure]:
     yield figure(growth, large.peak_mb - small.peak_mb, "MB more", **told)
     yield figure(f"ledger for each delivery, {kind}", large.bytes_each, "bytes", readers=LARGE, **told)
     many = _planned(server, LARGE, cohorts=COHORTS)
-    told |= {"cohorts": COHORTS}
+    told |= {"cohorts": COHORTS, "articles": COHORTS}
     yield figure(f"{LARGE:,} readers in {COHORTS} cohorts, {kind}", many.seconds, "s", **told)
 
 
