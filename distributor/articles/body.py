@@ -1,4 +1,4 @@
-"""An article's body as HTML that may stand in a mail, and as plain text."""
+"""An article's body as HTML that may stand in a mail."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import re
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import inscriptis
 import nh3
-from inscriptis.model.config import ParserConfig
 
 from distributor.articles import links, markdown, shortcodes
 from distributor.articles.frontmatter import FrontMatterError, read_document
@@ -131,17 +129,6 @@ def body_html(site: HugoSite | None, article: Article, *, text: str | None = Non
     return _sanitized(_videos_linked(made), links_of)
 
 
-def plain_text(html: str) -> str:
-    """*html* as text with its paragraphs and lists, without pictures and addresses."""
-    if not html.strip():
-        return ""
-    made = inscriptis.get_text(
-        html.replace("\0", ""), ParserConfig(display_images=False, display_links=False)
-    )
-    lines = [line.rstrip() for line in made.splitlines()]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip()
-
-
 def _read(site: HugoSite, path: str) -> str:
     try:
         document = read_document(_inside(site.content, path).read_bytes())
@@ -173,7 +160,7 @@ class _Links:
             return value
         try:
             if self._site and self._site.canonify and value.startswith("/") and value[1:2] != "/":
-                value = links.from_root(self._site, self._site.base_url, value)
+                value = links.from_root(self._site.base_url, value)
             return links.web_address(value, self._article.url)
         except ValueError:
             return None

@@ -439,15 +439,13 @@ def _with_sections(site: HugoSite, settings: Mapping[str, Any], problems: list[P
         for entry in folder.indexes:
             place = site.place_of(folder.path_of(entry.name))
             sections.add(place.folder)
-            cascades += _read_cascades(site, place, entry, problems)
+            cascades += _read_cascades(place, entry, problems)
     cascades.sort(key=lambda cascade: -len(cascade.folder))
     cascades += _cascades(settings.get("cascade"), folder="", language=None)
     return replace(site, sections=frozenset(sections), cascades=tuple(cascades), problems=tuple(problems))
 
 
-def _read_cascades(
-    site: HugoSite, place: Place, entry: os.DirEntry[str], problems: list[Problem]
-) -> list[Cascade]:
+def _read_cascades(place: Place, entry: os.DirEntry[str], problems: list[Problem]) -> list[Cascade]:
     try:
         document = read_document(Path(entry.path).read_bytes())
     except (OSError, FrontMatterError) as error:

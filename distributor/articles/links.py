@@ -70,7 +70,7 @@ def picture_address(
     for base, file in _candidates(site, place, folder, unquote(value.partition("?")[0].partition("#")[0])):
         if Path(file).is_file():
             return web_address(base, link), file
-    return web_address(from_root(site, place.language.base_url, value), link), None
+    return web_address(from_root(place.language.base_url, value), link), None
 
 
 def _own_file(site: HugoSite, place: Place, url: str) -> str | None:
@@ -83,7 +83,7 @@ def _own_file(site: HugoSite, place: Place, url: str) -> str | None:
     return next((file for file in files if Path(file).is_file()), None)
 
 
-def from_root(site: HugoSite, base_url: str, value: str) -> str:
+def from_root(base_url: str, value: str) -> str:
     """*value*, a path from the site's root, below its base address unless it says that path itself."""
     path = urlsplit(base_url).path.rstrip("/")
     named, *rest = re.split(r"(?=[?#])", value, maxsplit=1)

@@ -19,12 +19,13 @@ from hypothesis import strategies as st
 from playwright.sync_api import Browser, sync_playwright
 from pydantic import ValidationError
 
-from distributor.articles.body import body_html, plain_text
+from distributor.articles.body import body_html
 from distributor.articles.hugo import read_site
 from distributor.articles.scan import scan
 from distributor.config import Newsletter, Site
 from distributor.errors import TemplateError
 from distributor.model import Article, Digest, Picture, Publication, Wishes
+from distributor.rendering.body import plain_body
 from distributor.rendering.color import contrast
 from distributor.rendering.digest import LINK_BYTES, MAX_BYTES, digest
 from distributor.rendering.environment import environment
@@ -638,7 +639,7 @@ def test_a_real_sites_articles(corpus: Path) -> None:
     assert "None" not in titles
     for one in pages[::9]:
         whole = made([one], publication=paper, body=body_html(site, one))
-        last = plain_text(body_html(site, one)).split()[-1]
+        last = plain_body(body_html(site, one)).split()[-1]
         assert last in whole.text
         assert room(whole) <= MAX_BYTES
 
