@@ -203,7 +203,7 @@ def test_a_file_that_is_no_database_is_told(cli: Cli, house: Path):
 @pytest.mark.parametrize(
     "url", ["mysql://h/d", "sqlite", "postgresql+psycopg://nobody:s3cr3tpw@127.0.0.1:1/none"]
 )
-def test_a_database_that_cannot_be_is_told(cli: Cli, house: Path, monkeypatch: pytest.MonkeyPatch, url: str):
+def test_a_database_that_cannot_be_is_told(cli: Cli, monkeypatch: pytest.MonkeyPatch, url: str):
     """An address that is none, or where nobody answers, ends in one sentence without its password."""
     monkeypatch.setenv("DATABASE_URL", url)
     said = cli("run", "--once")

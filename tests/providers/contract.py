@@ -77,7 +77,6 @@ class Vendor:
     accepted: Callable[[httpx.Request], httpx.Response]
     messages: Callable[[httpx.Request], list[Message]]
     spec: str | None = None  # a file of its own description of the API
-    refusals: Sequence[httpx.Response] = ()  # its own words for "never"
 
 
 @dataclass

@@ -439,7 +439,7 @@ def test_an_address_too_long_for_a_qr_code_leads_to_the_site(make: Make) -> None
     assert "too long" in str(picture.note)
 
 
-def test_a_card_carries_the_banner_and_is_made_once(make: Make, tmp_path: Path) -> None:
+def test_a_card_carries_the_banner_and_is_made_once(make: Make) -> None:
     """The same article gives the same card; another banner gives another."""
     pictures = make(JPEG)
     wanted = article(banner=BANNER)

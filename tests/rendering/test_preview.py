@@ -185,7 +185,7 @@ def test_nothing_to_show_is_said(tmp_path: Path) -> None:
     assert "nothing to say today" in page.read_text(encoding="utf-8")
 
 
-def test_writing_again_replaces(tmp_path: Path, media: Path, page: Path) -> None:
+def test_writing_again_replaces(media: Path, page: Path) -> None:
     """The same preview written twice is the same folder, without leftovers."""
     before = {file: file.read_bytes() for file in page.parent.rglob("*") if file.is_file()}
     write_preview(page.parent, title="Gazette", digests=[EDITION], posts=posts(), media=media)
