@@ -22,6 +22,7 @@ def articles(
             help="Count what was published from then on as new, on channels that announced nothing yet.",
         ),
     ] = None,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many, the newest first; 0: all.")] = 100,
     json: JsonOption = False,
 ) -> None:
     """List the site's articles as they stand now.
@@ -32,6 +33,7 @@ def articles(
     Examples:
       distributor articles --new
       distributor articles --since 2026-11-20
+      distributor articles --limit 0
       distributor articles --json | jq '.articles[] | select(.state == "held")'
     """
     with console.app() as app:
@@ -42,6 +44,7 @@ def articles(
             console.document({"articles": [_shown(article) for article in found], "problems": problems})
             return
         zone = app.zone
+        shown = found[: limit or None]
         rows = [
             (
                 article.sequence or "",
@@ -49,12 +52,14 @@ def articles(
                 article.state,
                 _described(article),
             )
-            for article in found
+            for article in shown
         ]
         console.table(("No.", "Published", "State", "Article"), rows, right=("No.",), wrap=("Article",))
         console.say(
             f"{several(len(found), 'article')}, {several(scanned.files, 'file')}, {scanned.read} read anew."
         )
+        if len(shown) < len(found):
+            console.say(f"These are the newest {len(shown)}; --limit 0 shows all.")
         if scanned.registered.is_first and since is None and found:
             console.say(
                 "This was the first look: what is public now counts as known. --since DATE says otherwise."
