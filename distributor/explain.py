@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -24,9 +25,15 @@ class Reason:
 
 
 def explain(
-    db: Connection, config: Config, article_id: int | None, article: Article, person: Subscriber | None
+    db: Connection,
+    config: Config,
+    article_id: int | None,
+    article: Article,
+    person: Subscriber | None,
+    *,
+    zone: ZoneInfo,
 ) -> list[Reason]:
-    """A reason for every configured newsletter."""
+    """A reason for every configured newsletter; times are told as in *zone*."""
     if person is None:
         return [
             Reason(newsletter=name, verdict="nobody subscribes as that address")
@@ -34,7 +41,7 @@ def explain(
         ]
     places = {place.list: place for place in person.subscriptions}
     return [
-        _reason(db, config, name, article_id, article, person, places.get(name))
+        _reason(db, config, name, article_id, article, person, places.get(name), zone)
         for name in config.newsletters
     ]
 
@@ -47,13 +54,14 @@ def _reason(
     article: Article,
     person: Subscriber,
     place: Subscription | None,
+    zone: ZoneInfo,
 ) -> Reason:
     rows = (
         accounts.deliveries_of(db, person.id, article=article_id, channel_name=name)
         if article_id is not None
         else []
     )
-    details = tuple(_told(row) for row in rows)
+    details = tuple(_told(row, zone) for row in rows)
     if not rows:
         return Reason(newsletter=name, verdict=_why_not(db, config, name, article, person, place))
     verdict = VERDICTS[rows[-1].state]
@@ -72,7 +80,7 @@ VERDICTS = {
 }
 
 
-def _told(row: DeliveryRow) -> str:
+def _told(row: DeliveryRow, zone: ZoneInfo) -> str:
     through = f" through {row.provider}" if row.provider else ""
     under = f" as {row.receipt}" if row.receipt else ""
     because = f": {row.reason}" if row.reason else ""
@@ -82,7 +90,7 @@ def _told(row: DeliveryRow) -> str:
         else ""
     )
     return (
-        f"campaign {row.campaign}, due {row.due_at:%Y-%m-%d %H:%M} UTC, as {row.role}: "
+        f"campaign {row.campaign}, due {row.due_at.astimezone(zone):%Y-%m-%d %H:%M}, as {row.role}: "
         f"{row.state}{through}{under}{because}{remedy}"
     )
 
