@@ -23,7 +23,7 @@ class Expected:
 
     newsletter: str
     at: datetime  # aware, UTC
-    cadences: tuple[str, ...]
+    cadences: tuple[str, ...]  # that are due then, of those that readers may choose or have
     readers: int
     articles: int | None  # that are waiting now; None for all but the next slot
 
@@ -50,10 +50,12 @@ def forecast(app: App, *, days: int) -> list[Expected]:
             end = now + timedelta(days=days)
             for place, slot in enumerate(slots_between(newsletter.schedule, zone, begin, end)):
                 cadences = due_cadences(slot, EVERYBODY, zone)
-                count = sum(readers.get(name, {}).get(cadence, 0) for cadence in cadences)
+                served = readers.get(name, {})
+                count = sum(served.get(cadence, 0) for cadence in cadences)
                 waiting = _waiting(app, db, name, cadences) if not place and name in known else None
+                shown = tuple(c for c in cadences if c in newsletter.cadences or served.get(c))
                 expected.append(
-                    Expected(newsletter=name, at=slot.at, cadences=cadences, readers=count, articles=waiting)
+                    Expected(newsletter=name, at=slot.at, cadences=shown, readers=count, articles=waiting)
                 )
     return sorted(expected, key=lambda entry: (entry.at, entry.newsletter))
 

@@ -38,31 +38,35 @@ def list_(
         if json:
             console.document({"campaigns": [_shown(program, campaign.id) for campaign in found]})
             return
+        if not found:
+            console.say("Nothing was planned so far.")
+            return
         zone, titles = program.zone, program.titles(found)
         console.table(
-            ("No.", "Due", "Channel", "State", "Readers", "What"),
+            ("No.", "Due", "Channel", "State", "What"),
             [
                 (
                     c.id,
                     console.moment(c.due_at, zone),
                     c.channel,
                     c.state,
-                    c.candidates if c.kind == "newsletter" else "",
                     _described(c, titles.get(c.id)),
                 )
                 for c in found
             ],
-            right=("No.", "Readers"),
+            right=("No.",),
             wrap=("Channel", "What"),
         )
 
 
 def _described(campaign: Campaign, title: str | None) -> str:
-    """What it is, and below it why it is as it is."""
-    by_hand = " by hand" in f" {campaign.slot}"
-    what = title or ("an edition" if campaign.kind == "newsletter" else "a post")
-    if by_hand:
-        what += " (by hand, to one reader)" if " to " in campaign.slot else " (by hand)"
+    """What it is and for how many, and below it why it is as it is."""
+    is_edition = campaign.kind == "newsletter"
+    what = title or ("an edition" if is_edition else "a post")
+    if is_edition:
+        what += f", {several(campaign.candidates, 'reader')}"
+    if " by hand" in f" {campaign.slot}":
+        what += " (by hand)"
     return f"{what}\n  {campaign.reason}" if campaign.reason else what
 
 
@@ -177,7 +181,11 @@ def retry(campaign: CampaignId, yes: YesOption = False) -> None:
       distributor campaigns retry 12
     """
     with console.app() as program:
-        console.confirm(f"Try those who were refused in campaign {campaign} again?", yes=yes)
+        count = program.balance(campaign).refused
+        if not count:
+            console.say(f"Nobody in campaign {campaign} was refused.")
+            return
+        console.confirm(f"Try {several(count, 'recipient')} of campaign {campaign} again?", yes=yes)
         console.say(f"{several(program.retry(campaign), 'recipient')} queued again.")
 
 

@@ -37,10 +37,14 @@ def status(json: JsonOption = False) -> None:
         if json:
             console.document(found)
             return
-        for name, value in found.items():
-            console.say(f"{name}: {value:,}" if isinstance(value, int) else f"{name}: {value}")
-        if found["accounting_gap"]:
+        console.say(f"Version {found.pop('version')}.")
+        gap = found.pop("accounting_gap")
+        console.table(
+            ("Table", "Rows"), [(name, f"{rows:,}") for name, rows in found.items()], right=("Rows",)
+        )
+        if gap:
             console.complain(
                 "candidates and deliveries do not add up: please report this, with `campaigns list`"
             )
             raise typer.Exit(1)
+        console.say("The accounts balance.")

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distributor.cli import console
 from distributor.cli.console import JsonOption
+
+if TYPE_CHECKING:
+    from distributor.ahead import PostAhead
 
 
 def plan(
@@ -47,11 +52,19 @@ def plan(
             console.say(f"No posts are waiting. Times are in {zone.key}.")
             return
         console.table(
-            ("When", "Channel", "Article"),
+            ("When", "Article", "Channels"),
             [
-                (console.moment(post.at, zone) if post.at else "next run", post.channel, post.title)
-                for post in posts
+                (console.moment(at, zone) if at else "next run", title, ", ".join(channels))
+                for (at, title), channels in _together(posts).items()
             ],
-            wrap=("Channel", "Article"),
+            wrap=("Article", "Channels"),
         )
         console.say(f"Times are in {zone.key}.")
+
+
+def _together(posts: Iterable[PostAhead]) -> dict[tuple[datetime | None, str], list[str]]:
+    """The channels that post an article at the same time, on one line."""
+    together: dict[tuple[datetime | None, str], list[str]] = {}
+    for post in posts:
+        together.setdefault((post.at, post.title), []).append(post.channel)
+    return together

@@ -93,7 +93,7 @@ def post(
             for name in names:
                 made = app.posts.render(name, found, app.clock())
                 console.say(name, style="bold")
-                console.say(made.text)
+                console.say(f"{made.text}\n")
             console.say("Nothing was written.")
             return
         console.confirm(f"Post {found.title!r} on {', '.join(names)}?", yes=yes)

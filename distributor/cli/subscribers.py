@@ -40,22 +40,20 @@ def list_(
             console.document({"subscribers": list(people)})
             return
         console.table(
-            ("Address", "Name", "Newsletter", "State", "Cadence", "Topics"),
+            ("Subscriber", "Newsletter", "State", "Cadence", "Topics"),
             [
                 (
-                    person.address,
-                    person.name,
+                    f"{person.address}\n  {person.name}" if person.name else person.address,
                     place.list,
                     person.suppressed or place.state,
                     place.cadence,
-                    topics,
+                    ", ".join(place.topics) or "everything",
                 )
                 for person in people
                 for place in person.subscriptions
                 if newsletter in (None, place.list)
-                for topics in [", ".join(place.topics) or "everything"]
             ],
-            wrap=("Address", "Name", "Topics"),
+            wrap=("Subscriber", "Topics"),
         )
         for name, cadences in program.reader_counts().items():
             each = ", ".join(f"{count} {cadence}" for cadence, count in cadences.items())
@@ -188,7 +186,7 @@ def _opened(file: Path) -> TextIO:
 
 def _summary(result: Imported) -> str:
     counts = {
-        "added": result.added,
+        f"new subscription{'s' if result.added != 1 else ''}": result.added,
         "changed": result.changed,
         "unchanged": result.unchanged,
         "left alone, for they unsubscribed or are suppressed": result.left_alone,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
 from pathlib import Path
 
@@ -66,6 +67,33 @@ def test_the_plan_says_who_gets_what_when(cli: Cli):
     assert (said.code, said.err) == (0, "")
     assert said.out.count("morning") == 3
     assert "Times are in UTC." in said.out
+
+
+def test_the_plan_names_only_cadences_that_somebody_may_have(cli: Cli, house: Path):
+    """A cadence that readers can neither choose nor have is not said to be due."""
+    config = house / "distributor.toml"
+    config.write_text(
+        config.read_text().replace('schedule = "0 7 * * *"', 'schedule = "0 7 * * *"\ncadences = ["instant"]')
+    )
+    assert cli("plan", "--days", "1", "--json").document["editions"][0]["cadences"] == ["instant"]
+    imported(cli)
+    assert cli("plan", "--days", "1", "--json").document["editions"][0]["cadences"] == ["instant", "daily"]
+
+
+def test_the_plan_has_a_line_for_each_article(cli: Cli, house: Path):
+    """Channels that post an article at the same time stand together; the JSON has each post by itself."""
+    with (house / "distributor.toml").open("a") as config:
+        config.write('[channels.sky]\nnetwork = "bluesky"\nmedia = "none"\n')
+    assert cli("articles", *FIRST).code == 0
+    said = cli("plan").out
+    assert re.search("^ next run +A seal on the slipway +toots, sky *$", said, re.MULTILINE)
+    assert said.count("A seal on the slipway") == 1
+    posts = cli("plan", "--json").document["posts"]
+    assert {(post["channel"], post["title"]) for post in posts} == {
+        (channel, title)
+        for channel in ("toots", "sky")
+        for title in ("A seal on the slipway", "The bridge is open")
+    }
 
 
 def test_a_rehearsal_does_nothing(cli: Cli, house: Path):
@@ -157,11 +185,13 @@ def test_a_preview_is_a_page_to_look_at(cli: Cli, house: Path, monkeypatch: pyte
 
 def test_campaigns_are_listed_and_shown(cli: Cli):
     """The table fits a terminal, and the JSON has the counts that the plan names."""
+    assert cli("campaigns", "list").out == "Nothing was planned so far.\n"
     sent(cli)
     assert cli("post", "4101", "--yes").code == 0
+    assert cli("campaigns", "retry", "1").out == "Nobody in campaign 1 was refused.\n"
     listed = cli("campaigns", "list")
     assert (listed.code, listed.err) == (0, "")
-    assert "an edition (by hand)" in listed.out
+    assert "an edition, 2 readers (by hand)" in listed.out
     assert "A seal on the slipway" in listed.out
     assert max(map(len, listed.out.splitlines())) <= 100
     [post, edition] = cli("campaigns", "list", "--json").document["campaigns"]
@@ -259,7 +289,7 @@ def test_broken_rows_are_listed_and_the_good_imported(cli: Cli, house: Path):
     first, second = said.err.splitlines()
     assert first.startswith("bad.csv:3: is no e-mail address")
     assert second.startswith("bad.csv:4: is no UTF-8 text")
-    assert said.out == "4 rows: 2 added, 2 with a problem.\n"
+    assert said.out == "4 rows: 2 new subscriptions, 2 with a problem.\n"
     again = cli("subscribers", "import", "bad.csv", "--newsletter", "morning", "--json")
     assert (again.document["added"], again.document["unchanged"]) == (0, 2)
     assert [problem["line"] for problem in again.document["problems"]] == [3, 4]
@@ -335,7 +365,9 @@ def test_the_database_tells_of_itself(cli: Cli):
     sent(cli)
     document = cli("db", "status", "--json").document
     assert (document["subscriber"], document["delivery"], document["accounting_gap"]) == (2, 2, 0)
-    assert "subscriber: 2" in cli("db", "status").out
+    said = cli("db", "status").out
+    assert re.search(r"^ *subscriber +2 *$", said, re.MULTILINE)
+    assert "The accounts balance." in said
 
 
 def test_unknown_names_are_told_with_those_that_exist(cli: Cli, house: Path):
