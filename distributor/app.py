@@ -403,7 +403,7 @@ class App:
         try:
             return anyio.run(worker.run, tuple(only))
         except ExceptionGroup as group:  # several calls were under way, and fail of one cause
-            raise group.exceptions[0] from group
+            raise _first_cause(group) from group
 
     def worker(self, *, progress: Callable[[int], None] = lambda recipients: None) -> Worker:
         from distributor.delivery.worker import Worker
@@ -542,3 +542,10 @@ def _once(db: Connection, name: str, make: Callable[[], str]) -> str:
         found = article_store.read_fact(db, name) or make()
         article_store.keep_fact(db, name, found)
     return found
+
+
+def _first_cause(error: Exception) -> Exception:
+    """What went wrong first; task groups stand in one another, and each wraps what went wrong in it."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
