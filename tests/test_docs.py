@@ -315,6 +315,7 @@ def test_the_templates_shown_render(workspace: Path) -> None:
         "Ferries sail again after two days of storm",
         "",
         "https://courier.example/harbour/ferry-back/",
+        "",
         "Nothing was written.",
     ]
 
