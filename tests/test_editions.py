@@ -335,3 +335,34 @@ def test_a_newsletter_that_is_added_later_begins_then(app: App, tmp_path: Path, 
         [reason] = [r for r in later.explain("before", ADA) if r.newsletter == "evening"]
         assert "before the newsletter began" in reason.verdict
         assert load(path, {}).newsletters.keys() == {"morning", "evening"}
+
+
+def test_one_reader_for_whom_there_is_too_little_stays_where_they_are(app: App, tmp_path: Path, clock: Clock):
+    """Sent to alone below min_articles, a reader gets nothing, and loses nothing."""
+    configured(app, min_articles=2)
+    subscribe(app, ADA)
+    news(app, tmp_path, "one")
+    app.scan()
+    app.make(app.order("morning", to=ADA))
+    assert got(app) == {}
+    news(app, tmp_path, "two")
+    morning(app, clock)
+    assert sorted(got(app)[ADA]) == ["one", "two"]
+
+
+def test_a_slot_caught_up_on_after_a_cancelled_later_edition_loses_nothing(
+    app: App, tmp_path: Path, clock: Clock
+):
+    """Readers whom a slot serves up to before the common place stay there, and have the rest next."""
+    subscribe(app, ADA)
+    news(app, tmp_path, "early")
+    clock.go_on(hours=1.5)  # the slot passes while nothing runs
+    news(app, tmp_path, "late")
+    app.scan()
+    campaign = app.make(app.order("morning"))
+    assert campaign is not None
+    app.cancel(campaign.id, reason="a mistake")
+    app.run_once()
+    assert got(app) == {ADA: ["early"]}
+    morning(app, clock)
+    assert got(app) == {ADA: ["early", "late"]}

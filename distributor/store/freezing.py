@@ -303,7 +303,8 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
     readers = _readers(audience).subquery()
     stays = or_(literal(False), *(_is_of(readers.c, cohort) for cohort in held))
     if audience.subscriber is not None:  # one reader runs ahead of the others
-        alone = and_(on_list, subscription.c.subscriber == audience.subscriber)
+        served = select(readers.c.subscriber).where(~stays)
+        alone = and_(on_list, subscription.c.subscriber.in_(served))
         db.execute(update(subscription).where(alone).values(served_through=through))
         return
     # Those who stay get a position of their own before the common one moves on; the others lose theirs.
@@ -326,7 +327,7 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
             subscription.c.cadence.in_(audience.cadences),
             subscription.c.subscriber.not_in(staying),
         )
-        .values(served_through=None)
+        .values(served_through=_unless_common(through))
     )
     db.execute(
         update(position)
@@ -338,6 +339,16 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
         )
         .values(served_through=through)
     )
+
+
+def _unless_common(through: int) -> ColumnElement[int | None]:
+    """*through*, where the common position is beyond it already, as after a slot that was caught up on late."""
+    common = (
+        select(position.c.served_through)
+        .where(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence)
+        .scalar_subquery()
+    )
+    return case((common > through, literal(through, BigInteger)), else_=None)
 
 
 def _is_of(readers: Any, cohort: Cohort) -> ColumnElement[bool]:
