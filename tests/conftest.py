@@ -68,6 +68,11 @@ def postgres() -> Iterator[str]:
 
     server = get_server(folder, cleanup_mode="delete")
     try:
+        with psycopg.connect(f"postgresql://postgres:@/postgres?host={folder}", autocommit=True) as admin:
+            # No test pulls the server's plug: what it writes need not reach the disk.
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                admin.execute(f"ALTER SYSTEM SET {setting} = off")
+            admin.execute("SELECT pg_reload_conf()")
         yield f"postgresql+psycopg://postgres:@/{{name}}?host={folder}"
     finally:
         server.cleanup()
