@@ -364,6 +364,16 @@ def test_a_link_out_of_the_site_is_no_file_of_it(tmp_path: Path) -> None:
     assert (article.banner, article.banner_file) == ("https://example.org/x.png", None)
 
 
+@pytest.mark.parametrize(
+    ("written", "year"),
+    [("02 Jan 68 15:04 UTC", 2068), ("02 Jan 69 15:04 UTC", 1969), ("02 Jan 00 15:04 UTC", 2000)],
+)
+def test_two_digits_of_a_year_are_read_as_go_reads_them(tmp_path: Path, written: str, year: int) -> None:
+    """From 69 on they are of the last century (https://pkg.go.dev/time#Parse)."""
+    published_at = _article(tmp_path, date=f'"{written}"').published_at
+    assert published_at == datetime(year, 1, 2, 15, 4, tzinfo=UTC)
+
+
 @pytest.mark.parametrize("name", ["date", "publishDate", "expiryDate", "pubdate"])
 @pytest.mark.parametrize("value", ['"tomorrow"', "[2026]", "true", '"2026-02-30"', "10:00:00"])
 def test_an_unreadable_date_holds_the_page(tmp_path: Path, name: str, value: str) -> None:
