@@ -52,6 +52,7 @@ def resume(db: Connection, campaign_id: int) -> None:
 
 def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
     """Skip what was not claimed; those readers' next edition carries the articles. How many they are."""
+    hands.hold(db, campaign_id)
     _change(db, campaign_id, CampaignState.CANCELLED, only_from=UNFINISHED, reason=reason)
     return hands.cancel(db, campaign_id, reason=reason)
 
@@ -62,6 +63,7 @@ def retry(db: Connection, campaign_id: int, *, now: datetime) -> int:
     Raises:
         NotFound: there is no such campaign, or it is paused or cancelled.
     """
+    hands.hold(db, campaign_id)
     found = the_campaign(db, campaign_id)
     if found.state in (CampaignState.PAUSED, CampaignState.CANCELLED):
         raise NotFound(f"campaign {campaign_id} is {found.state}, so nobody in it is tried again")
@@ -74,10 +76,12 @@ def settle(db: Connection, campaign_id: int, as_: str, *, now: datetime) -> int:
     Raises:
         NotFound: there is no such campaign, or no such way to settle.
     """
+    hands.hold(db, campaign_id)
     the_campaign(db, campaign_id)
     if as_ not in SETTLED:
         raise NotFound(f"unclear messages are settled as {', '.join(SETTLED)}, not as {as_!r}")
     count = hands.settle(db, campaign_id, SETTLED[as_], now=now)
+    hands.cancel_returned(db)
     ledger.close_finished(db, campaign_id)
     return count
 

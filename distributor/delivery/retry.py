@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from tenacity import AsyncRetrying, retry_if_exception, stop_after_attempt, wait_random_exponential
+from tenacity import (
+    AsyncRetrying,
+    retry_if_exception,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_random_exponential,
+)
 
-from distributor.errors import TryLater
+from distributor.errors import DatabaseError, TryLater
 
 PATIENCE = timedelta(seconds=10)  # a longer wait is the ledger's: a worker has other things to do
 FIRST_WAIT = timedelta(minutes=1)
@@ -19,6 +25,16 @@ def within_the_call(attempts: int = 3) -> AsyncRetrying:
         retry=retry_if_exception(_is_brief),
         stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=0.5, max=PATIENCE.total_seconds() / 2),
+        reraise=True,
+    )
+
+
+def until_recorded(attempts: int = 5) -> AsyncRetrying:
+    """Write down again what a provider said, when the database was busy: the answer comes only once."""
+    return AsyncRetrying(
+        retry=retry_if_exception_type(DatabaseError),
+        stop=stop_after_attempt(attempts),
+        wait=wait_random_exponential(multiplier=0.1, max=2),
         reraise=True,
     )
 

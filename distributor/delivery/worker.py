@@ -14,23 +14,24 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import anyio
 from anyio import to_thread
 from sqlalchemy import Connection
 
-from distributor.delivery.retry import due_again, within_the_call
+from distributor.delivery.retry import due_again, until_recorded, within_the_call
 from distributor.errors import AccountTrouble, DatabaseError, Refused, SendError, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, DeliveryState, Digest, Email, Picture, Post
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailCalls, EmailProvider, SocialProvider
-from distributor.store import campaigns, ledger
+from distributor.store import campaigns, hands, ledger
 from distributor.store.database import Database
 
 LEASE = timedelta(seconds=20)  # a dead worker's batches are taken over after this
 MOST_ATTEMPTS = 12  # with the waits of `due_again`, about sixteen hours
 
+Said = TypeVar("Said")
 Reach = Callable[[Connection, Campaign, Sequence[int]], Mapping[int, Email]]
 
 
@@ -140,6 +141,7 @@ class Worker:
         self._clock = clock
         self._in_flight = in_flight
         self._progress = progress
+        self._failures: list[Exception] = []
 
     async def run(self, only: Sequence[int] = ()) -> Delivered:
         """Deliver everything that is due now (of these campaigns, if any are named)."""
@@ -151,6 +153,8 @@ class Worker:
                 for _ in range(self._in_flight):
                     group.start_soon(self._work, only, calls)
             watch.cancel_scope.cancel()
+        if self._failures:
+            raise self._failures[0]
         await to_thread.run_sync(self._close)
         return self.delivered
 
@@ -163,12 +167,17 @@ class Worker:
 
     def _close(self) -> None:
         with self._database.write() as db:
+            hands.cancel_returned(db)
             ledger.close_finished(db)
 
     async def _work(self, only: Sequence[int], calls: Connections) -> None:
-        while (job := await to_thread.run_sync(self._claim, only)) is not None:
-            if isinstance(job, Job):
-                await self._carry(job, calls)
+        """Claim and carry until nothing is due; after a failure only calls under way are finished."""
+        try:
+            while not self._failures and (job := await to_thread.run_sync(self._claim, only)) is not None:
+                if isinstance(job, Job):
+                    await self._carry(job, calls)
+        except Exception as error:
+            self._failures.append(error)
 
     def _take_over(self) -> None:
         with self._database.write() as db:
@@ -200,7 +209,7 @@ class Worker:
             if isinstance(content, Digest):
                 emails, batch = self._reachable(db, campaign, batch)
                 if not emails:
-                    ledger.finish(db, batch, DeliveryState.SKIPPED, reason=NOBODY_LEFT)
+                    ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
                     ledger.close_finished(db, campaign.id)
                     return batch
             now = self._clock()
@@ -233,19 +242,25 @@ class Worker:
         try:
             answer = await self._call(job, calls)
         except Refused as error:
-            await self._end(job, DeliveryState.REFUSED, str(error))
-            self.delivered.refused += len(job.batch.recipients)
+            await self._record(self._refuse, job, str(error))
+            if job.batch.called_at is None:
+                self.delivered.refused += len(job.batch.recipients)
+            else:
+                self.delivered.unclear += len(job.batch.recipients)
         except TryLater as error:
-            await to_thread.run_sync(self._later, job, error)
+            await self._record(self._later, job, error)
             self.delivered.later += len(job.batch.recipients)
         except Unclear as error:
-            await to_thread.run_sync(self._unclear, job, str(error))
+            await self._record(self._unclear, job, str(error))
             self.delivered.unclear += len(job.batch.recipients)
         else:
-            await to_thread.run_sync(self._accept, job, answer)
+            await self._record(self._accept, job, answer)
             self.delivered.accepted += len(job.batch.recipients) - len(answer.refused)
             self.delivered.refused += len(answer.refused)
         self._progress(len(job.batch.recipients))
+
+    async def _record(self, step: Callable[[Job, Said], None], job: Job, said: Said) -> None:
+        await until_recorded()(to_thread.run_sync, step, job, said)
 
     async def _call(self, job: Job, calls: Connections) -> Answer:
         return await within_the_call()(self._send, job, calls)
@@ -292,19 +307,19 @@ class Worker:
             ledger.accept(db, job.batch, answer, provider=job.route.name)
             ledger.close_finished(db, job.campaign.id)
 
-    async def _end(self, job: Job, state: DeliveryState, reason: str) -> None:
-        def end() -> None:
-            with self._database.write() as db:
-                ledger.finish(db, job.batch, state, reason=reason, provider=job.route.name)
-                ledger.close_finished(db, job.campaign.id)
-
-        await to_thread.run_sync(end)
+    def _refuse(self, job: Job, reason: str) -> None:
+        """Refused for good; but of a call that may have been accepted before, that says nothing."""
+        state = ledger.unsent(job.batch, DeliveryState.REFUSED)
+        with self._database.write() as db:
+            ledger.finish(db, job.batch, state, reason=reason, provider=job.route.name)
+            ledger.close_finished(db, job.campaign.id)
 
     def _later(self, job: Job, error: TryLater) -> None:
         with self._database.write() as db:
             if job.batch.attempt >= MOST_ATTEMPTS and not isinstance(error, AccountTrouble):
                 reason = f"gave up after {job.batch.attempt} attempts: {error}"
-                ledger.finish(db, job.batch, DeliveryState.REFUSED, reason=reason, provider=job.route.name)
+                state = ledger.unsent(job.batch, DeliveryState.REFUSED)
+                ledger.finish(db, job.batch, state, reason=reason, provider=job.route.name)
                 ledger.close_finished(db, job.campaign.id)
                 return
             due_at = due_again(self._clock(), job.batch.attempt, asked=error.after)

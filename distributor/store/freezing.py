@@ -342,7 +342,7 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
 
 
 def _unless_common(through: int) -> ColumnElement[int | None]:
-    """*through*, where the common position is beyond it already, as after a slot that was caught up on late."""
+    """*through*, where the common position lies beyond it, as it may after a slot that was caught up on."""
     common = (
         select(position.c.served_through)
         .where(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence)

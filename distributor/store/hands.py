@@ -1,14 +1,21 @@
-"""The statements behind a person's hands on a campaign: cancel, try again, settle."""
+"""The statements behind a person's hands on a campaign: cancel, try again, settle.
+
+Each begins with `hold`, so that no edition is being planned meanwhile from what they change.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 import orjson
 from sqlalchemy import (
     Connection,
+    Row,
+    Select,
     and_,
+    exists,
     func,
     insert,
     select,
@@ -16,19 +23,51 @@ from sqlalchemy import (
 )
 
 from distributor.model import CampaignState, DeliveryState
+from distributor.store import accounts, articles, campaigns, ledger
+from distributor.store.freezing import REACHED
+from distributor.store.ledger import is_state
 from distributor.store.schema import article as article_table
 from distributor.store.schema import batch, campaign, delivery, rendition_article
 from subscribers.schema import list_, position, subscription
 
 
+def hold(db: Connection, campaign_id: int) -> None:
+    """Keep plans, and other hands on the campaign, waiting until the transaction ends."""
+    articles.lock(db)
+    db.execute(select(campaign.c.id).where(campaign.c.id == campaign_id).with_for_update())
+
+
 def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
-    """Skip what was not claimed yet, and let its readers' positions go back; how many deliveries it was."""
-    waiting = and_(batch.c.campaign == campaign_id, batch.c.state == "queued")
-    rows = db.execute(select(batch.c.rendition, batch.c.recipients, batch.c.size).where(waiting)).all()
-    db.execute(update(batch).where(waiting).values(state=DeliveryState.SKIPPED, reason=reason))
+    """Skip what is queued, and let its readers' positions go back; how many deliveries it was.
+
+    What is queued to be repeated may have been accepted: it is unclear instead, and its readers stay.
+    """
+    waiting = and_(batch.c.campaign == campaign_id, is_state(DeliveryState.QUEUED))
+    db.execute(
+        update(batch)
+        .where(waiting, batch.c.called_at.is_not(None))
+        .values(state=DeliveryState.UNCLEAR, reason=f"{reason}; an earlier call may have been accepted")
+    )
+    rows = db.execute(
+        update(batch)
+        .where(waiting)
+        .values(state=DeliveryState.SKIPPED, reason=reason)
+        .returning(batch.c.rendition, batch.c.recipients, batch.c.size)
+    ).all()
     for row in rows:
         _move_back(db, campaign_id, row.rendition, orjson.loads(row.recipients))
     return sum(row.size for row in rows)
+
+
+def cancel_returned(db: Connection) -> None:
+    """Skip what came back to the queue of a campaign that was cancelled during the call."""
+    has_queued = exists().where(batch.c.campaign == campaign.c.id, is_state(DeliveryState.QUEUED))
+    cancelled = select(campaign.c.id, campaign.c.reason).where(
+        campaign.c.state == CampaignState.CANCELLED, has_queued
+    )
+    for row in db.execute(cancelled).all():
+        hold(db, row.id)
+        cancel(db, row.id, reason=row.reason or "cancelled")
 
 
 def _move_back(db: Connection, campaign_id: int, rendition: str, recipients: Sequence[int]) -> None:
@@ -61,75 +100,123 @@ def _move_back(db: Connection, campaign_id: int, rendition: str, recipients: Seq
 
 
 def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
-    """Queue again those who were refused, and only those; how many."""
-    whole = db.execute(
+    """Queue again those who were refused, and only those; how many.
+
+    Who has got one of the articles in another way since is left out; the rest comes with their next edition.
+    """
+    count = 0
+    for row in db.execute(_batches(campaign_id).where(batch.c.state == "refused")).all():
+        ids = ledger.as_their_batch(db, campaign_id, row.number, row.recipients)
+        count += len(ids) - len(_leave_out(db, campaign_id, row.rendition, ids))
+    db.execute(
         update(batch)
         .where(batch.c.campaign == campaign_id, batch.c.state == "refused")
         .values(state=DeliveryState.QUEUED, due_at=now, provider=None, called_at=None, reason=None)
-        .returning(batch.c.size)
-    ).all()
-    rows = db.execute(
-        select(delivery.c.recipient, batch.c.rendition, batch.c.priority)
-        .join(batch, and_(batch.c.campaign == delivery.c.campaign, batch.c.number == delivery.c.batch))
-        .where(delivery.c.campaign == campaign_id, delivery.c.state == "refused")
-        .order_by(delivery.c.recipient)
-    ).all()
-    number = db.scalar(select(func.max(batch.c.number)).where(batch.c.campaign == campaign_id)) or 0
-    for rendition in dict.fromkeys(row.rendition for row in rows):
-        number += 1
-        ids = [row.recipient for row in rows if row.rendition == rendition]
-        _queue_again(db, campaign_id, number, rendition, ids, rows[0].priority, now)
-    if whole or rows:
+    )
+    partly = exists().where(
+        delivery.c.campaign == batch.c.campaign,
+        delivery.c.batch == batch.c.number,
+        delivery.c.state == "refused",
+    )
+    for row in db.execute(_batches(campaign_id).where(partly)).all():
+        refused = _refused_alone(db, campaign_id, row.number)
+        left_out = _leave_out(db, campaign_id, row.rendition, refused)
+        count += _queue_again(db, campaign_id, row, [id_ for id_ in refused if id_ not in left_out], now)
+    if count:
         db.execute(update(campaign).where(campaign.c.id == campaign_id).values(state=CampaignState.SENDING))
-    return sum(int(row.size) for row in whole) + len(rows)
+    return count
 
 
-def _queue_again(
-    db: Connection,
-    campaign_id: int,
-    number: int,
-    rendition: str,
-    recipients: Sequence[int],
-    priority: int,
-    now: datetime,
-) -> None:
-    db.execute(
-        insert(batch).values(
-            campaign=campaign_id,
-            number=number,
-            rendition=rendition,
-            recipients=orjson.dumps(recipients).decode(),
-            size=len(recipients),
-            priority=priority,
-            state=DeliveryState.QUEUED,
-            due_at=now,
+def _batches(campaign_id: int) -> Select[Any]:
+    columns = (batch.c.number, batch.c.rendition, batch.c.recipients, batch.c.priority)
+    return select(*columns).where(batch.c.campaign == campaign_id).order_by(batch.c.number)
+
+
+def _refused_alone(db: Connection, campaign_id: int, number: int) -> list[int]:
+    """The recipients whom a provider refused in a call that it accepted, ascending."""
+    query = select(delivery.c.recipient).where(
+        delivery.c.campaign == campaign_id, delivery.c.batch == number, delivery.c.state == "refused"
+    )
+    return sorted(db.scalars(query))
+
+
+def _leave_out(db: Connection, campaign_id: int, rendition: str, ids: Sequence[int]) -> set[int]:
+    """Skip those of *ids* who have, or may get, one of a rendition's articles from another campaign."""
+    carried = select(rendition_article.c.article).where(rendition_article.c.rendition == rendition)
+    channel_name = db.scalar(select(campaign.c.channel).where(campaign.c.id == campaign_id)) or ""
+    others = set(campaigns.carrying(db, channel_name, db.scalars(carried).all())) - {campaign_id}
+    if not others:
+        return set()
+    got = (
+        select(delivery.c.recipient)
+        .join(batch, and_(batch.c.campaign == delivery.c.campaign, batch.c.number == delivery.c.batch))
+        .join(rendition_article, rendition_article.c.rendition == batch.c.rendition)
+        .where(
+            delivery.c.campaign.in_(others),
+            func.coalesce(delivery.c.state, batch.c.state).in_(REACHED),
+            rendition_article.c.article.in_(carried),
         )
     )
-    left = select(batch.c.number, batch.c.recipients, batch.c.size).where(
-        batch.c.campaign == campaign_id, batch.c.number < number
-    )
-    moved = set(recipients)
-    for row in db.execute(left).all():
-        kept = [id_ for id_ in orjson.loads(row.recipients) if id_ not in moved]
-        if len(kept) != row.size:
-            db.execute(
-                update(batch)
-                .where(batch.c.campaign == campaign_id, batch.c.number == row.number)
-                .values(recipients=orjson.dumps(kept).decode(), size=len(kept))
-            )
+    left_out: set[int] = set()
+    for part in articles.chunks(ids):
+        found = set(db.scalars(got.where(delivery.c.recipient.in_(part))))
+        theirs = and_(delivery.c.campaign == campaign_id, delivery.c.recipient.in_(found))
+        db.execute(update(delivery).where(theirs).values(state=DeliveryState.SKIPPED, reason=HAD_IT))
+        _move_back(db, campaign_id, rendition, list(found))
+        left_out |= found
+    return left_out
+
+
+HAD_IT = "got an article of it in another way since they were refused"
+
+
+def _queue_again(db: Connection, campaign_id: int, whole: Row[Any], ids: Sequence[int], now: datetime) -> int:
+    """Move recipients of a batch into one of their own, which is no larger, and queued; how many."""
+    if not ids:
+        return 0
+    number = db.scalar(select(func.max(batch.c.number)).where(batch.c.campaign == campaign_id)) or 0
+    again = {
+        "campaign": campaign_id,
+        "number": number + 1,
+        "rendition": whole.rendition,
+        "recipients": orjson.dumps(ids).decode(),
+        "size": len(ids),
+        "priority": whole.priority,
+        "state": DeliveryState.QUEUED,
+        "due_at": now,
+    }
+    db.execute(insert(batch).values(again))
+    kept = [id_ for id_ in orjson.loads(whole.recipients) if id_ not in set(ids)]
     db.execute(
-        update(delivery)
-        .where(delivery.c.campaign == campaign_id, delivery.c.recipient.in_(recipients))
-        .values(batch=number, state=None, reason=None)
+        update(batch)
+        .where(batch.c.campaign == campaign_id, batch.c.number == whole.number)
+        .values(recipients=orjson.dumps(kept).decode(), size=len(kept))
     )
+    for part in articles.chunks(ids):
+        db.execute(
+            update(delivery)
+            .where(delivery.c.campaign == campaign_id, delivery.c.recipient.in_(part))
+            .values(batch=number + 1, state=None, reason=None)
+        )
+    return len(ids)
 
 
 def settle(db: Connection, campaign_id: int, state: DeliveryState, *, now: datetime) -> int:
     """Settle what is unclear as a person found it: accepted, refused, or to be queued again; how many."""
-    rows = db.execute(
+    count = accounts.balance(db, campaign_id).unclear
+    db.execute(
         update(batch)
         .where(batch.c.campaign == campaign_id, batch.c.state == "unclear")
-        .values(state=state, due_at=now, called_at=None, reason="settled by hand")
-        .returning(batch.c.size)
-    ).all()
-    return sum(int(row.size) for row in rows)
+        .values(state=state, due_at=now, called_at=None, reason=BY_HAND)
+    )
+    # Who is unclear alone had left before the call was repeated, and is not written to again.
+    alone = DeliveryState.SKIPPED if state is DeliveryState.QUEUED else state
+    db.execute(
+        update(delivery)
+        .where(delivery.c.campaign == campaign_id, delivery.c.state == "unclear")
+        .values(state=alone, reason=BY_HAND)
+    )
+    return count
+
+
+BY_HAND = "settled by hand"

@@ -66,11 +66,14 @@ def claim(
     row = db.execute(taken).one_or_none()
     if row is None:
         return None
-    db.execute(
-        update(campaign)
+    # A person who has their hands on it has the say, and may be waiting for this very batch.
+    begun = (
+        select(campaign.c.id)
         .where(campaign.c.id == row.campaign, campaign.c.state == CampaignState.SCHEDULED)
-        .values(state=CampaignState.SENDING)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
     )
+    db.execute(update(campaign).where(campaign.c.id == begun).values(state=CampaignState.SENDING))
     return _batch(db, row)
 
 
@@ -91,12 +94,12 @@ OPEN = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNCLEAR)
 
 def _batch(db: Connection, row: Row[Any]) -> Batch:
     # Before its first claim nobody in a batch differs from it.
-    differing = _differing(db, row.campaign, row.number) if row.attempt > 1 else set()
+    as_it = as_their_batch(db, row.campaign, row.number, row.recipients) if row.attempt > 1 else None
     return Batch(
         campaign=row.campaign,
         number=row.number,
         rendition=row.rendition,
-        recipients=tuple(id_ for id_ in orjson.loads(row.recipients) if id_ not in differing),
+        recipients=tuple(orjson.loads(row.recipients) if as_it is None else as_it),
         state=DeliveryState(row.state),
         attempt=row.attempt,
         provider=row.provider,
@@ -109,11 +112,13 @@ def _batch(db: Connection, row: Row[Any]) -> Batch:
     )
 
 
-def _differing(db: Connection, campaign_id: int, number: int) -> set[int]:
+def as_their_batch(db: Connection, campaign_id: int, number: int, recipients: str) -> list[int]:
+    """Those of a batch's recipients (as its JSON) who have no state of their own."""
     query = select(delivery.c.recipient).where(
         delivery.c.campaign == campaign_id, delivery.c.batch == number, delivery.c.state.is_not(None)
     )
-    return set(db.scalars(query))
+    differing = set(db.scalars(query))
+    return [id_ for id_ in orjson.loads(recipients) if id_ not in differing]
 
 
 def request_key(db: Connection, campaign_id: int, number: int) -> str:
@@ -133,18 +138,23 @@ def renew(db: Connection, taken: Batch, *, until: datetime) -> bool:
 
 def skip(db: Connection, taken: Batch, reasons: Mapping[int, str]) -> None:
     """Leave out recipients of a claimed batch, each for a reason."""
-    _set_own(db, taken, DeliveryState.SKIPPED, reasons)
+    _set_own(db, taken, unsent(taken), reasons)
+
+
+def unsent(taken: Batch, state: DeliveryState = DeliveryState.SKIPPED) -> DeliveryState:
+    """The state of what was not sent this time: unclear, where an earlier call may have been accepted."""
+    return state if taken.called_at is None else DeliveryState.UNCLEAR
 
 
 def accept(db: Connection, taken: Batch, answer: Answer, *, provider: str) -> bool:
     """Record what a provider accepted; False when the batch went another way meanwhile.
 
-    An answer that comes after the lease ran out still settles what would otherwise stay unclear.
+    An answer that comes after the lease ran out still settles what would stay unclear, or be repeated.
     """
     if not _finish(
         db,
         taken,
-        states=("sending", "unclear"),
+        states=("sending", "unclear", "queued"),
         state=DeliveryState.ACCEPTED,
         provider=provider,
         receipt=answer.receipt,
@@ -165,6 +175,7 @@ def finish(
     db: Connection, taken: Batch, state: DeliveryState, *, reason: str, provider: str | None = None
 ) -> bool:
     """End a claimed batch as refused, skipped or unclear."""
+    provider = provider or taken.provider
     return _finish(db, taken, states=("sending",), state=state, reason=reason, provider=provider)
 
 
@@ -274,9 +285,11 @@ def close_finished(db: Connection, campaign_id: int | None = None) -> bool:
     of work asks again for all.
     """
     is_open = exists().where(batch.c.campaign == campaign.c.id, is_state(*OPEN))
-    query = update(campaign).where(
-        campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)), ~is_open
-    )
+    is_over = and_(campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)), ~is_open)
+    query = select(campaign.c.id).where(is_over)
     if campaign_id is not None:
         query = query.where(campaign.c.id == campaign_id)
-    return db.execute(query.values(state=CampaignState.DONE)).rowcount > 0
+    # Locked first and looked at again then: what a person queued meanwhile is not in the first look.
+    found = db.scalars(query.order_by(campaign.c.id).with_for_update()).all()
+    done = update(campaign).where(campaign.c.id.in_(found), is_over).values(state=CampaignState.DONE)
+    return bool(found) and db.execute(done).rowcount > 0
