@@ -28,6 +28,7 @@ from distributor.store import articles as article_store
 from distributor.store import campaigns, freezing
 from distributor.store.database import Database
 from distributor.store.freezing import Audience, Cohort, Share
+from subscribers import store as audience
 
 BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
 NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
@@ -206,6 +207,7 @@ class Editions:
                     rendered[choice] = self.render(order, draft, choice)
             with suppress(Conflict), self._database.write(snapshot=True) as db:
                 article_store.lock(db)
+                audience.hold(db, order.name)
                 draft = self.draft(db, order, now)
                 if all(choice in rendered for choice in draft.chosen()):
                     return self._freeze(db, order, draft, rendered, now)
@@ -395,8 +397,7 @@ class Editions:
         """A slot planned by another daemon needs no more planning here either."""
         if order.handled_at:
             with self._database.write() as db:
-                row = campaigns.channels(db)[order.name]
-                campaigns.handled(db, order.name, at=max(order.handled_at, row.handled_at))
+                campaigns.handled(db, order.name, at=order.handled_at)
 
     def newsletter(self, name: str) -> Newsletter:
         try:

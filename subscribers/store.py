@@ -162,6 +162,8 @@ def _change(db: Connection, row: Row[Any], entry: Entry) -> bool:
         values["state"] = row.state
     if (row.topics, row.cadence, row.state) == tuple(values.values()):
         return False
+    if values["cadence"] != row.cadence and row.state == "confirmed":
+        row = _held(db, row)
     if values["cadence"] != row.cadence and row.served_through is None and row.state == "confirmed":
         values["served_through"] = db.scalar(
             select(position.c.served_through).where(
@@ -174,6 +176,22 @@ def _change(db: Connection, row: Row[Any], entry: Entry) -> bool:
         .values(values)
     )
     return True
+
+
+def hold(db: Connection, name: str) -> None:
+    """Let no reader of the list change cadence until the transaction ends; fails, if one just did."""
+    db.execute(select(list_.c.id).where(list_.c.name == name).with_for_update(key_share=True))
+
+
+def _held(db: Connection, row: Row[Any]) -> Row[Any]:
+    """The subscription as it is once no edition moves its list's positions any more.
+
+    The list's own row is written, though nothing in it changes: an edition under way on PostgreSQL that began
+    before sees a conflict, and begins again.
+    """
+    db.execute(update(list_).where(list_.c.id == row.list).values(name=list_.c.name))
+    place = (subscription.c.list == row.list, subscription.c.subscriber == row.subscriber)
+    return db.execute(select(subscription).where(*place).with_for_update()).one()
 
 
 def stand_back(db: Connection, name: str, *, through: int) -> None:

@@ -84,7 +84,8 @@ class Shelf:
         for row in rows:
             page = pages.get(row.path)
             if page is not None and page.data is not None:
-                article = Page.load(page.data).at(now)
+                # What was seen public stays so, though another machine's clock be behind.
+                article = Page.load(page.data).at(max(now, row.first_public_at))
                 entries.append((row.id, replace(article, key=row.key, sequence=row.sequence)))
         return entries
 

@@ -42,12 +42,11 @@ def channels(db: Connection) -> dict[str, ChannelRow]:
 
 def handled(db: Connection, name: str, *, at: datetime | None = None, through: int | None = None) -> None:
     """Note that a channel's slots up to *at*, or its articles up to *through*, need no more planning."""
-    values: dict[str, Any] = {}
-    if at is not None:
-        values["handled_at"] = at
+    own = update(channel).where(channel.c.name == name)
+    if at is not None:  # never back: another machine may have planned a later slot
+        db.execute(own.where(channel.c.handled_at < at).values(handled_at=at))
     if through is not None:
-        values["start"] = through
-    db.execute(update(channel).where(channel.c.name == name).values(values))
+        db.execute(own.values(start=through))
 
 
 def add_campaign(db: Connection, new: Campaign) -> Campaign | None:
