@@ -22,7 +22,7 @@ from distributor.articles.hugo import HugoSite, read_site
 from distributor.articles.page import Page
 from distributor.articles.shelf import Shelf
 from distributor.config import Config
-from distributor.errors import NotFound, Problem
+from distributor.errors import DistributorError, NotFound, Problem
 from distributor.model import Article, ArticleState, Campaign, Email, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.store import accounts, campaigns, ledger
@@ -331,10 +331,25 @@ class App:
     # --- plan and send ---
 
     def plan(self) -> list[Campaign]:
-        """Freeze every edition and post that is due now."""
+        """Freeze every edition and post that is due now.
+
+        Raises:
+            DistributorError: the first of those that could not be made; the others were.
+        """
         now = self.clock()
-        made = [self.editions.make(order, now) for order in self.editions.due(now)]
-        return [campaign for campaign in made if campaign is not None] + self.posts.plan(now)
+        made: list[Campaign | None] = []
+        failed: dict[str, DistributorError] = {}
+        for order in self.editions.due(now):
+            if order.name in failed:  # its slots are made in their order
+                continue
+            try:
+                made.append(self.editions.make(order, now))
+            except DistributorError as error:
+                failed[order.name] = error
+        posts = self.posts.plan(now)
+        if failed:
+            raise next(iter(failed.values()))
+        return [campaign for campaign in made if campaign is not None] + posts
 
     def order(self, newsletter: str, articles: Sequence[str] = (), *, to: str | None = None) -> Order:
         """An edition by hand: of what is new to each reader, or of these articles by themselves.
@@ -456,7 +471,11 @@ class App:
     ) -> Ran:
         """One round: scan, plan, deliver."""
         scanned = self.scan(since=since)
-        planned = self.plan()
+        try:
+            planned = self.plan()
+        except DistributorError:
+            self.deliver(progress=progress)  # what is frozen does not wait for what cannot be made
+            raise
         return Ran(scanned=scanned, planned=planned, delivered=self.deliver(progress=progress))
 
     # --- look before sending ---

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from distributor.articles.shelf import Entry, Shelf
 from distributor.config import Channel, Config
-from distributor.errors import NotFound, Refused
+from distributor.errors import DistributorError, NotFound, Refused
 from distributor.model import Article, Campaign, CampaignState, Picture, Post, Publication
 from distributor.planning import pacing, selection
 from distributor.rendering import limits
@@ -47,21 +47,31 @@ class Posts:
         self._environment = environment
 
     def plan(self, now: datetime) -> list[Campaign]:
-        """Freeze a post for each article that each channel has not looked at yet."""
-        made = []
+        """Freeze a post for each article that each channel has not looked at yet.
+
+        Raises:
+            DistributorError: the first of those that could not be made; the others were, and a channel that
+                lacks one looks again.
+        """
+        made: list[Campaign | None] = []
+        failures: list[DistributorError] = []
         for name in self._config.channels:
             with self._database.read() as db:
                 row = campaigns.channels(db).get(name)
                 through = article_store.last_sequence(db)
                 entries = self._shelf.public(db, beyond=row.start, now=now) if row else []
-            made += self.make_all(name, entries, now)
-            if row and through > row.start:
+            failed: list[DistributorError] = []
+            for id_, article in self.wanted(name, entries):
+                try:
+                    made.append(self.make(name, id_, article, now))
+                except DistributorError as error:
+                    failed.append(error)
+            if row and through > row.start and not failed:
                 with self._database.write() as db:
                     campaigns.handled(db, name, through=through)
-        return made
-
-    def make_all(self, name: str, entries: Sequence[Entry], now: datetime) -> list[Campaign]:
-        made = (self.make(name, id_, article, now) for id_, article in self.wanted(name, entries))
+            failures += failed
+        if failures:
+            raise failures[0]
         return [campaign for campaign in made if campaign is not None]
 
     def wanted(self, name: str, entries: Sequence[Entry]) -> list[Entry]:

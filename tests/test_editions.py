@@ -11,11 +11,13 @@ import pytest
 
 from distributor.app import App
 from distributor.config import load
+from distributor.errors import TemplateError
 from distributor.model import Digest
 from distributor.store import campaigns
 from tests.far_end import Recorder, through
 from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
 
+TEMPLATES = Path(__file__).parent.parent / "templates/email"
 ADA, LIN = "ada@example.org", "lin@example.org"
 CONFIG = """
 topics = ["harbour", "sport"]
@@ -366,3 +368,36 @@ def test_a_slot_caught_up_on_after_a_cancelled_later_edition_loses_nothing(
     assert got(app) == {ADA: ["early"]}
     morning(app, clock)
     assert got(app) == {ADA: ["early", "late"]}
+
+
+def test_what_cannot_be_made_stops_nothing_else(tmp_path: Path, clock: Clock):
+    """A post that fails, and a newsletter that fails, leave the others on their way."""
+    channels = '[channels.fediverse]\nnetwork = "mastodon"\nmedia = "none"\n'
+    evening = (
+        '[newsletters.evening]\ntitle = "E"\nfrom = "news@news.example"\nproviders = ["outbox"]\n'
+        'schedule = "0 7 * * *"\ntemplate = "mine"\n'
+    )
+    config = workspace(tmp_path, newsletter=CONFIG, config=evening + channels)
+    own = tmp_path / "templates"
+    (own / "social").mkdir(parents=True)
+    (own / "email").mkdir()
+    (own / "social/post.txt.j2").write_text("{{ 1 // 0 if article.title == 'odd' else article.title }}")
+    for name in ("mine.mjml.j2", "mine.txt.j2"):
+        (own / "email" / name).write_text("{{ 1 // 0 }}")
+    with opened(config, clock) as app:
+        app.scan()
+        app.import_subscribers(["email\n", f"{ADA}\n"], default_lists=["morning", "evening"])
+        for name in ("even", "odd", "plain"):
+            news(app, tmp_path, name)
+        clock.go_on(hours=1)
+        with pytest.raises(TemplateError):
+            app.run_once()
+        assert {(c.channel, c.state) for c in app.campaigns()} == {("morning", "done"), ("fediverse", "done")}
+        assert len(app.campaigns(channel="fediverse")) == 2
+        (own / "social/post.txt.j2").unlink()
+        for name in ("mine.mjml.j2", "mine.txt.j2"):
+            (own / "email" / name).write_text((TEMPLATES / name.replace("mine", "digest")).read_text())
+        clock.go_on(minutes=1)
+        app.run_once()
+        assert len(app.campaigns(channel="fediverse")) == 3
+        assert [c.state for c in app.campaigns(channel="evening")] == ["done"]
