@@ -20,6 +20,8 @@ from PIL import Image
 
 from distributor.app import App
 from distributor.config import load
+from distributor.errors import NotFound, Refused, TryLater, Unclear
+from distributor.model import Answer
 from distributor.store import accounts
 from subscribers import store as audience
 from tests.far_end import Recorder, through
@@ -55,6 +57,26 @@ class Reader:
     has_left: bool = False
 
 
+class Moody(Recorder):
+    """Answers its next calls as *said*, and knows its keys for ever; "lost" is accepted without an answer."""
+
+    def __init__(self, path: Path, said: list[str]) -> None:
+        super().__init__(path, repeatable=True)
+        self.said = said
+
+    async def send(self, *args: Any, **named: Any) -> Answer:
+        mood = self.said.pop(0) if self.said else ""
+        if mood in ANSWERS:
+            raise ANSWERS[mood]
+        answer = await super().send(*args, **named)
+        if mood == "lost":
+            raise Unclear("no answer")
+        return answer
+
+
+ANSWERS = {"refused": Refused("full"), "later": TryLater("busy", after=60), "unclear": Unclear("timeout")}
+
+
 class Histories(RuleBasedStateMachine):
     """A site, an audience and a clock; every rule is something that happens in real life."""
 
@@ -65,6 +87,7 @@ class Histories(RuleBasedStateMachine):
         (self.folder / "static").mkdir()
         Image.new("RGB", (8, 8)).save(self.folder / "static/x.png")
         self.clock = Clock()
+        self.said: list[str] = []
         self.articles: list[Written] = []
         self.readers: list[Reader] = []
         self.tick = 0
@@ -77,7 +100,7 @@ class Histories(RuleBasedStateMachine):
     def start(self) -> App:
         app = App(load(self.config, {}), clock=self.clock)
         app.open()
-        self.recorder = Recorder(self.folder / "taken.log", repeatable=True)
+        self.recorder = Moody(self.folder / "taken.log", self.said)
         through(app, self.recorder)
         return app
 
@@ -192,6 +215,39 @@ class Histories(RuleBasedStateMachine):
             if campaign.state == "scheduled":
                 self.app.cancel(campaign.id, reason="a mistake")
 
+    @rule(said=st.lists(st.sampled_from(["", "refused", "later", "unclear", "lost"]), max_size=4))
+    def have_trouble(self, said: list[str]) -> None:
+        """The provider answers the next calls so; "lost" is accepted, and the answer never comes."""
+        self.said[:] = said
+
+    @rule(data=st.data(), how=st.sampled_from(["pause", "resume", "cancel", "retry"]))
+    def lay_hands_on(self, data: st.DataObject, how: str) -> None:
+        found = [campaign.id for campaign in self.app.campaigns(limit=6)]
+        if not found:
+            return
+        campaign = data.draw(st.sampled_from(found))
+        if how == "cancel" and self.app.balance(campaign).refused:
+            return  # who was refused stays so: a person tries again before they cancel
+        hands = {
+            "pause": self.app.pause,
+            "resume": self.app.resume,
+            "cancel": lambda id_: self.app.cancel(id_, reason="a mistake"),
+            "retry": self.app.retry,
+        }
+        with suppress(NotFound):  # what cannot be done now is refused
+            hands[how](campaign)
+
+    @rule()
+    def run_another_machine(self) -> None:
+        """A second daemon on the same ledger plans and delivers between two steps of the first."""
+        self.next_morning()
+        other = self.start()
+        self.app.scan()
+        other.run_once()
+        self.app.plan()
+        self.app.deliver()
+        other.close()
+
     @rule()
     def send_by_hand(self) -> None:
         self.clock.go_on(minutes=1)
@@ -256,7 +312,12 @@ class Histories(RuleBasedStateMachine):
         if not hasattr(self, "app"):
             return
         try:
+            self.said.clear()
             for _ in range(5):  # every cadence comes by, and every lease has ended
+                for campaign in self.app.campaigns(limit=1000):
+                    for mended in (self.app.resume, self.app.retry):
+                        with suppress(NotFound):
+                            mended(campaign.id)
                 self.clock.go_on(days=9)
                 self.app.run_once()
             self.nobody_gets_an_article_twice()
@@ -309,7 +370,7 @@ def _killing(commit: Callable[[Any], None], kill_at: int, side: str) -> Callable
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(
-    max_examples=int(os.environ.get("HISTORIES", "20")),
+    max_examples=int(os.environ.get("HISTORIES", "12")),
     stateful_step_count=25,
     deadline=None,
     print_blob=True,
