@@ -17,6 +17,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -29,6 +30,14 @@ from distributor.config import load
 from tests.far_end import Recorder, through
 from tests.workspace import MONDAY, Clock, subscribe, titles_by_reader, workspace, write_article
 
+LATE = (  # what the program imports only when it needs it
+    "alembic.command",
+    "distributor.delivery.worker",
+    "distributor.editions",
+    "distributor.posts",
+    "distributor.providers.vendors",
+    "distributor.rendering.pictures",
+)
 READERS = [f"reader{n}@example.org" for n in range(5)]
 TITLES = ["Alpha came", "Beta came"]
 
@@ -36,6 +45,8 @@ TITLES = ["Alpha came", "Beta came"]
 def main() -> None:
     folder, database, mode = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
     every = int(sys.argv[4]) if len(sys.argv) > 4 else 1
+    for module in LATE:  # so that no child has to
+        import_module(module)
     config = _fresh(folder / "whole", database)
     _in_a_child(lambda: _live(config, mode))
     total = int((config.parent / "commits").read_text())
