@@ -27,6 +27,7 @@ class Read:
 
     files: list[ScannedFile] = field(default_factory=list)
     gone: set[str] = field(default_factory=set)
+    old: set[str] = field(default_factory=set)  # paths of a source that was never read before
     unchanged: int = 0
     problems: list[Problem] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)  # to be kept with it, or not at all
@@ -58,7 +59,7 @@ def scan_site(app: App, *, since: datetime | None = None) -> Scanned:
     for url in app.config.site.feeds:
         _read_feed(app, url, found)
     with app.database.write() as db:
-        registered = registry.register(db, found.files, found.gone, now=now, since=since)
+        registered = registry.register(db, found.files, found.gone, now=now, since=since, old=found.old)
         for name, value in found.facts.items():
             article_store.keep_fact(db, name, value)
         _begin_channels(app, db, now, registered)
@@ -80,9 +81,9 @@ def _read_site(app: App, now: datetime) -> Read:
     assert site is not None
     with app.database.read() as db:
         stamps = article_store.stamps(db)
-        is_current = article_store.read_fact(db, "fingerprint") == site.fingerprint
+        fingerprint = article_store.read_fact(db, "fingerprint")
     known = {
-        path: Stamp(mtime_ns=mtime_ns, size=size) if is_current else NEVER
+        path: Stamp(mtime_ns=mtime_ns, size=size) if fingerprint == site.fingerprint else NEVER
         for path, (mtime_ns, size) in stamps.items()
         if not path.startswith(FEED)
     }
@@ -90,6 +91,7 @@ def _read_site(app: App, now: datetime) -> Read:
     return Read(
         files=list(found.read),
         gone=set(found.gone),
+        old={file.path for file in found.read} if fingerprint is None else set(),
         unchanged=found.unchanged,
         problems=[
             *site.problems,
@@ -103,7 +105,8 @@ def _read_site(app: App, now: datetime) -> Read:
 def _read_feed(app: App, url: str, found: Read) -> None:
     """Add a feed's entries; one that cannot be had is a problem, and stops nothing."""
     with app.database.read() as db:
-        etag, _, modified = (article_store.read_fact(db, f"tags of {url}") or "").partition("\n")
+        tags = article_store.read_fact(db, f"tags of {url}")
+    etag, _, modified = (tags or "").partition("\n")
     from distributor.articles import feed  # only some sites need its parsers
 
     try:
@@ -114,7 +117,10 @@ def _read_feed(app: App, url: str, found: Read) -> None:
     except ContentError as error:
         found.problems.append(Problem(path=url, reason=str(error)))
         return
-    found.files += (ScannedFile(path=FEED + page.path, stamp=NEVER, page=page) for page in result.pages)
+    entries = [ScannedFile(path=FEED + page.path, stamp=NEVER, page=page) for page in result.pages]
+    if tags is None:
+        found.old |= {entry.path for entry in entries}
+    found.files += entries
     found.problems += result.problems
     found.facts[f"tags of {url}"] = f"{answer.etag or ''}\n{answer.modified or ''}"
 

@@ -288,3 +288,26 @@ schedule = "0 7 * * *"
     assert asked[:2] == [None, '"1"']
     assert [article.title for article in app.articles()[0]] == ["two", "one"]
     app.close()
+
+
+def test_a_feed_that_comes_later_announces_nothing_old(tmp_path: Path, database_url: str, clock: Clock):
+    """A feed that failed at the first scan, or was added since, begins with what it brings next."""
+    answers = [
+        httpx.Response(503),
+        httpx.Response(200, text=FEED.format(items=ITEM.format("one") + ITEM.format("two"))),
+        httpx.Response(200, text=FEED.format(items=ITEM.format("three") + ITEM.format("two"))),
+    ]
+    config = workspace(tmp_path, database=database_url)
+    site = '[site]\nfeeds = ["https://elsewhere.example/index.xml"]\n'
+    config.write_text(config.read_text().replace("[site]\n", site))
+    write_article(tmp_path, "own")
+    http = httpx.Client(transport=httpx.MockTransport(lambda request: answers.pop(0)))
+    app = App(load(config, {}), clock=clock, http=http)
+    app.open()
+    assert published(app) == [url("own")]
+    write_article(tmp_path, "next")
+    assert published(app) == [url("next")]
+    assert [article.key for article in app.articles(new=True)[0]] == [url("next")]
+    assert published(app) == ["https://elsewhere.example/three"]
+    assert len(app.articles()[0]) == 5
+    app.close()

@@ -7,7 +7,7 @@ new number: it is new again for those who have not had it, and the ledger knows 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -51,13 +51,18 @@ def register(
     *,
     now: datetime,
     since: datetime | None = None,
+    old: Set[str] = frozenset(),
 ) -> Registered:
     """Bring the index and the articles up to what a scan found, and to what time alone changed.
 
     On the first scan, what was published before *since* (or all, without it) is numbered up to the baseline.
+    Later, *old* are the paths of a source that is read for the first time: what it has counts as known too,
+    and gets numbers below all others.
     """
     store.lock(db)
     result = Registered(is_first=store.read_fact(db, BASELINE) is None)
+    if result.is_first:
+        old = frozenset()
     before = {row.path: row for row in store.pages_at(db, {*gone, *(file.path for file in read)})}
     store.forget_pages(db, gone)
     rows = [_row(file, before.get(file.path)) for file in read]
@@ -67,7 +72,12 @@ def register(
     known = [_known(row, now, pages.get(row.path)) for row in rows if row.data is not None]
     unread = [row for row in rows if row.data is None]
 
-    numbered, fresh_articles = _number(db, known, set(gone), now, result)
+    old = {
+        entry.row.path
+        for entry in known
+        if entry.row.path in old and (since is None or entry.article.published_at < since)
+    }
+    numbered, fresh_articles = _number(db, known, set(gone), old, now, result)
     if result.is_first:
         _mark_baseline(db, numbered, since)
     _link(known, numbered)
@@ -100,11 +110,11 @@ def _known(row: PageRow, now: datetime, page: Page | None = None) -> _Known:
 
 
 def _number(
-    db: Connection, known: Sequence[_Known], gone: set[str], now: datetime, result: Registered
+    db: Connection, known: Sequence[_Known], gone: set[str], old: Set[str], now: datetime, result: Registered
 ) -> tuple[dict[str, ArticleRow], set[int]]:
     """Path of each public page -> its article, and the ids of those that are new.
 
-    New and returning ones get the next sequence numbers.
+    New and returning ones get the next sequence numbers, those of *old* paths numbers below all others.
     """
     public = sorted(
         (entry for entry in known if entry.is_public),
@@ -112,13 +122,17 @@ def _number(
     )
     identities = _Identities(db, public, gone)
     baseline = int(store.read_fact(db, BASELINE) or 0)
-    last = store.last_sequence(db)
+    first, last = store.first_sequence(db), store.last_sequence(db)
     found: dict[str, ArticleRow] = {}
     fresh: list[str] = []
     returning: list[int] = []
     for entry in public:
         row = identities.find(entry)
-        if row is None:
+        if row is None and entry.row.path in old:
+            first -= 1
+            row = _new_row(entry, first, now)
+            fresh.append(entry.row.path)
+        elif row is None:
             last += 1
             row = _new_row(entry, last, now)
             fresh.append(entry.row.path)

@@ -166,6 +166,11 @@ def unannounced(db: Connection, beyond: int) -> set[str]:
     return set(db.scalars(select(article.c.key).where(article.c.sequence > beyond, ~carried)))
 
 
+def first_sequence(db: Connection) -> int:
+    """The lowest number there is, and 1 at most."""
+    return min(db.scalar(select(func.min(article.c.sequence))) or 1, 1)
+
+
 def last_sequence(db: Connection) -> int:
     return db.scalar(select(func.max(article.c.sequence))) or 0
 
