@@ -171,9 +171,9 @@ class App:
     def routes(self) -> dict[str, EmailRoute | SocialRoute]:
         """Newsletter or channel -> its way out."""
         from distributor.delivery.worker import EmailRoute, SocialRoute
+        from distributor.providers.by_type import email_provider
         from distributor.providers.email.mime import Sender
         from distributor.providers.social import outbox as social_outbox
-        from distributor.providers.vendors import email_provider
 
         routes: dict[str, EmailRoute | SocialRoute] = {}
         for name, newsletter in self.config.newsletters.items():

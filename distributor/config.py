@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -32,6 +32,7 @@ from pydantic import (
 )
 
 from distributor.errors import ConfigError, Problem
+from distributor.vendors import COMMON, VENDORS
 
 FILE_NAME = "distributor.toml"
 
@@ -54,6 +55,12 @@ def _readable_cron(expression: str) -> str:
     except (CronSimError, StopIteration) as error:
         raise ValueError(f"{expression!r} is no cron schedule; every day at seven is '0 7 * * *'") from error
     return expression
+
+
+def _known_type(value: str) -> str:
+    if value not in VENDORS:
+        raise ValueError(f"{value!r} is no type of provider; there are: {', '.join(VENDORS)}")
+    return value
 
 
 def _no_header_injection(value: str) -> str:
@@ -172,20 +179,44 @@ class Web(_Table):
 
 
 class Limits(_Table):
+    """How much an account takes: messages, and calls to its API."""
+
     per_second: int | None = Field(None, gt=0)
     per_minute: int | None = Field(None, gt=0)
     per_hour: int | None = Field(None, gt=0)
-    per_day: int | None = Field(None, gt=0)
+    per_day: int | None = Field(None, gt=0)  # in any 24 hours
+    calls_per_second: int | None = Field(None, gt=0)  # default: what the vendor publishes
+    calls_per_minute: int | None = Field(None, gt=0)
+
+
+class Dkim(_Table):
+    """Signing by ourselves (RFC 6376), where the server does not."""
+
+    selector: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]+$")]
+    key_file: Path  # private key, PEM; absolute once loaded
+    domain: str | None = None  # default: that of the newsletter's from
 
 
 class Provider(_Table):
-    """An account that takes mail."""
+    """An account that takes mail; which settings a type knows is in `distributor.vendors`."""
 
-    type: Literal["outbox", "resend"]
+    type: Annotated[str, AfterValidator(_known_type)]
     path: Path = Path("var/outbox/mail")  # of an outbox; absolute once loaded
-    key: SecretStr = SecretStr("")  # the vendor's API key
+    key: SecretStr = SecretStr("")  # the vendor's API key, or the public half of one
+    secret: SecretStr = SecretStr("")  # the other half
+    region: str = ""  # ses: us-east-1, …; mailgun, sendgrid: "eu" for their European service
+    domain: str = ""  # mailgun: the sending domain
+    stream: str = "broadcast"  # postmark: the message stream
+    configuration_set: str = ""  # ses
+    host: str = ""  # smtp
+    port: int | None = Field(None, gt=0, lt=65536)  # smtp; default: 587, with tls 465
+    security: Literal["starttls", "tls", "none"] = "starttls"  # smtp
+    username: str = ""  # smtp
+    password: SecretStr = SecretStr("")  # smtp
+    dkim: Dkim | None = None  # smtp
     base_url: WebAddress | None = None  # default: the vendor's own
     limits: Limits = Limits()
+    warm_up: Mapping[str, date] = {}  # sending domain -> the day of its first mail
 
 
 class Newsletter(_Table):
@@ -444,6 +475,7 @@ def _names_beside(keys: list[str]) -> list[str]:
         "newsletters": Newsletter,
         "channels": Channel,
         "limits": Limits,
+        "dkim": Dkim,
     }
     table: type[_Table] = Config
     if len(keys) > 1:
@@ -475,21 +507,11 @@ def _parts(name: str) -> list[str]:
     return [part.strip().strip("\"'") for part in name.split(".")]
 
 
-LINKS_ONLY = frozenset({"resend"})  # https://resend.com/docs/api-reference/emails/send-batch-emails
-NEEDS_KEY = frozenset({"resend"})
-
-
 def _contradictions(config: Config, source: str) -> Iterator[Problem]:
     """What each setting alone cannot show."""
     path = str(config.path)
     for name, provider_settings in config.providers.items():
-        if provider_settings.type in NEEDS_KEY and not provider_settings.key.get_secret_value():
-            yield Problem(
-                path=path,
-                line=_line_of(source, ["providers", name]),
-                reason=f"providers.{name}: {provider_settings.type} needs the account's API key",
-                remedy=f'write key = "${{{name.upper()}_KEY}}", and {name.upper()}_KEY=… into .env',
-            )
+        yield from _of_another_type(path, source, name, provider_settings)
     for name, newsletter in config.newsletters.items():
         for provider in newsletter.providers:
             if provider not in config.providers:
@@ -499,7 +521,10 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
                     reason=f"newsletters.{name}.providers: there is no [providers.{provider}]",
                     remedy="add that table, or name one of: " + (", ".join(config.providers) or "(none yet)"),
                 )
-            elif newsletter.pictures == "inline" and config.providers[provider].type in LINKS_ONLY:
+            elif (
+                newsletter.pictures == "inline"
+                and not VENDORS[config.providers[provider].type].inline_pictures
+            ):
                 yield Problem(
                     path=path,
                     line=_line_of(source, ["newsletters", name, "pictures"]),
@@ -513,6 +538,37 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
                 reason=f"{name!r} is a newsletter and a channel",
                 remedy="give one of them another name",
             )
+
+
+def _of_another_type(path: str, source: str, name: str, settings: Provider) -> Iterator[Problem]:
+    """Settings that this type of provider lacks, or does not know."""
+    vendor = VENDORS[settings.type]
+    for missing in (setting for setting in vendor.needs if not _is_set(settings, setting)):
+        is_secret = isinstance(getattr(settings, missing), SecretStr)
+        variable = re.sub(r"\W", "_", f"{name}_{missing}").upper()
+        in_env = f'write {missing} = "${{{variable}}}", and {variable}=… into .env'
+        yield Problem(
+            path=path,
+            line=_line_of(source, ["providers", name]),
+            reason=f"providers.{name}: {settings.type} needs {missing}",
+            remedy=in_env if is_secret else f'add {missing} = "…"; see docs/configuration.md',
+        )
+    for foreign in sorted(settings.model_fields_set - COMMON - {*vendor.needs, *vendor.takes}):
+        yield Problem(
+            path=path,
+            line=_line_of(source, ["providers", name, foreign]),
+            reason=f"providers.{name}.{foreign}: {settings.type} has no such setting",
+            remedy="remove it, or see docs/configuration.md",
+        )
+
+
+def _is_set(settings: Provider, name: str) -> bool:
+    value = getattr(settings, name)
+    return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
+
+
+def _at(home: Path, dkim: Dkim | None) -> Dkim | None:
+    return dkim and dkim.model_copy(update={"key_file": home / dkim.key_file})
 
 
 def _from_home(config: Config) -> Config:
@@ -534,7 +590,9 @@ def _from_home(config: Config) -> Config:
             "database": Database(url=url),
             "pictures": config.pictures.model_copy(update={"path": home / config.pictures.path}),
             "providers": {
-                name: provider.model_copy(update={"path": home / provider.path})
+                name: provider.model_copy(
+                    update={"path": home / provider.path, "dkim": _at(home, provider.dkim)}
+                )
                 for name, provider in config.providers.items()
             },
             "channels": {

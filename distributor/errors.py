@@ -9,6 +9,7 @@ DistributorError
 ├── NotFound         no article, newsletter, channel, campaign or subscriber of that name
 └── SendError        why a message has no receipt
     ├── Refused      the provider will never accept this message: record it, move on
+    │   └── SomeRefused      for the sake of some recipients it took none: try it in halves
     ├── TryLater     it may accept it later: wait, then try again
     │   └── AccountTrouble   nothing of ours is accepted until a person mends the account
     └── Unclear      no answer came back: it may have been accepted already
@@ -78,6 +79,10 @@ class SendError(DistributorError):
 
 class Refused(SendError):
     """The provider will never accept this message."""
+
+
+class SomeRefused(Refused):
+    """The provider takes a call whole or not at all, and somebody in it is not accepted."""
 
 
 class TryLater(SendError):

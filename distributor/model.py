@@ -239,3 +239,6 @@ class Answer:
     receipt: str | None = None  # its id for the whole call
     receipts: Mapping[int, str] = field(default_factory=dict)  # recipient -> an id of its own
     refused: Mapping[int, str] = field(default_factory=dict)  # recipient -> why
+    later: Mapping[int, str] = field(default_factory=dict)  # recipient -> why not now; certainly not accepted
+    unclear: Mapping[int, str] = field(default_factory=dict)  # recipient -> why nobody can say
+    pause: float = 0  # seconds for which the provider wants no further call

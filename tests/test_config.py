@@ -405,7 +405,7 @@ def test_a_vendor_needs_its_key(tmp_path: Path):
     """Without the key nothing can be sent, so it is asked for when the file is read."""
     text = GOOD + '[providers.resend]\ntype = "resend"\n'
     [problem] = problems(tmp_path, text)
-    assert (problem.line, "needs the account's API key" in problem.reason) == (13, True)
+    assert (problem.line, "resend needs key" in problem.reason) == (13, True)
     assert problem.remedy == 'write key = "${RESEND_KEY}", and RESEND_KEY=… into .env'
     config = loaded(tmp_path, text + 'key = "${RESEND_KEY}"\n', RESEND_KEY="re_123")
     assert config.providers["resend"].key.get_secret_value() == "re_123"

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 import httpx
 import orjson
 
-from distributor.errors import AccountTrouble, Refused, SendError, TryLater, Unclear
+from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
 
 TIMEOUT = httpx.Timeout(60, connect=10)
 POOL = httpx.Limits(max_connections=16)  # with more, the pool takes most of the time (encode/httpx #3215)
@@ -43,7 +43,8 @@ async def exchange(
     """Send *request*; the answer, if the vendor accepted what it asks.
 
     Raises:
-        Refused: the vendor will never accept it (400, 413, 422 and other 4xx).
+        Refused: the vendor will never accept it (400, 422 and other 4xx).
+        SomeRefused: not all of it at once (413).
         AccountTrouble: it accepts nothing of ours now (401, 403).
         TryLater: no connection was made, or it is busy (429, 503).
         Unclear: silence after the request left, or a gateway's answer (500, 502, 504).
@@ -66,10 +67,10 @@ def _usual(answer: httpx.Response) -> SendError | None:
     if status in (401, 403):
         return AccountTrouble(reason)
     if status in (429, 503):
-        return TryLater(reason, after=retry_after(answer))
+        return TryLater(reason, after=retry_after(answer) or pause(answer) or None)
     if status == 408 or status >= 500:
         return Unclear(reason)
-    return Refused(reason)
+    return SomeRefused(reason) if status == 413 else Refused(reason)  # half a call is half as large
 
 
 def said(answer: httpx.Response) -> str:
@@ -87,6 +88,26 @@ def retry_after(answer: httpx.Response, *, now: datetime | None = None) -> float
         return max(0.0, (parsedate_to_datetime(value) - (now or datetime.now(UTC))).total_seconds())
     except (TypeError, ValueError):
         return None
+
+
+SPENT = (  # how many calls are left, and after how many seconds there are more
+    ("ratelimit-remaining", "ratelimit-reset"),
+    ("x-ratelimit-remaining", "x-ratelimit-reset"),
+    ("x-sib-ratelimit-remaining", "x-sib-ratelimit-reset"),
+)
+EPOCH = 1_000_000_000  # a larger number is a time, a smaller one a wait
+
+
+def pause(answer: httpx.Response, *, now: datetime | None = None) -> float:
+    """For how many seconds the vendor's own headers want no further call: 0 while some are left."""
+    for left, reset in SPENT:
+        if answer.headers.get(left, "").strip() == "0":
+            value = answer.headers.get(reset, "").strip()
+            seconds = float(value) if value.replace(".", "", 1).isdigit() else 1.0
+            if seconds > EPOCH:
+                seconds -= (now or datetime.now(UTC)).timestamp()
+            return max(0.0, seconds)
+    return 0.0
 
 
 def body(answer: httpx.Response) -> object:

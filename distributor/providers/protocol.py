@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,6 +21,11 @@ class EmailLimits:
     recipients_per_call: int
     repeatable_for: timedelta | None = None  # for so long the same call again makes no second message
     in_flight: int = 8  # calls at once
+    calls_per_second: int | None = None  # what the vendor publishes for every account
+    calls_per_minute: int | None = None
+    found_after: timedelta | None = (
+        None  # `find` shows every accepted message after this time; None: it cannot
+    )
 
 
 FOR_EVER = timedelta(days=36500)  # the same call again never makes a second message
@@ -47,10 +52,38 @@ class EmailCalls(Protocol):
 
         Raises:
             Refused: none of them will ever be accepted.
+            SomeRefused: none was accepted, for the sake of somebody among them.
             TryLater: none was accepted, and the same call may be later.
             Unclear: it is not known whether they were accepted.
         """
         ...
+
+
+class Finding(Protocol):
+    """A provider that can be asked what became of a call to which no answer came (`found_after` is set)."""
+
+    async def find(self, batch: Batch, emails: Sequence[Email]) -> Mapping[int, str]:
+        """Those of *emails* that were accepted, by our keys: recipient -> the provider's id.
+
+        Raises:
+            SendError: the provider did not say.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allowance:
+    """What the vendor itself says that the account may send."""
+
+    per_second: float | None = None
+    per_day: float | None = None  # in any 24 hours
+    used: int = 0  # in the last 24 hours, by everyone who sends through the account
+
+
+class Allowing(Protocol):
+    """A provider that tells the account's allowance."""
+
+    async def allowance(self) -> Allowance: ...
 
 
 class SocialProvider(Protocol):

@@ -35,7 +35,7 @@ LATE = (  # what the program imports only when it needs it
     "distributor.delivery.worker",
     "distributor.editions",
     "distributor.posts",
-    "distributor.providers.vendors",
+    "distributor.providers.by_type",
     "distributor.rendering.pictures",
 )
 READERS = [f"reader{n}@example.org" for n in range(5)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
-from distributor.model import Answer, Batch, DeliveryState, Digest, Email
+from distributor.model import Answer, Batch, DeliveryState, Digest, Email, Picture
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailCalls
 
@@ -33,6 +33,8 @@ DIGEST = Digest(
     html='<p>Hello @@name@@, {{x}} %recipient.y% <a href="@@unsubscribe_url@@">leave</a></p>',
     text="Hello @@name@@, {{x}}\n\nLeave: @@unsubscribe_url@@\n",
 )
+PICTURE = Picture(hash="c0ffee" * 10 + "0123", media_type="image/png", width=8, height=8, size=6, alt="A cup")
+PICTURED = replace(DIGEST, html=f'{DIGEST.html}<img src="cid:{PICTURE.hash}">', pictures=(PICTURE,))
 SENDER = Sender(
     from_="The Morning <news@news.example>", reply_to=None, list_name="The Morning", list_label="m"
 )
@@ -66,6 +68,7 @@ class Message:
     text: str
     headers: Mapping[str, str]
     keys: Sequence[str]  # wherever our delivery key stands in it
+    inline: Mapping[str, bytes] = field(default_factory=dict)  # Content-ID -> picture
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +99,12 @@ class FarEnd:
         return httpx.MockTransport(handle)
 
 
-async def send(vendor: Vendor, far_end: FarEnd, emails: Sequence[Email] = tuple(EMAILS)) -> Answer:
+async def send(
+    vendor: Vendor, far_end: FarEnd, emails: Sequence[Email] = tuple(EMAILS), *, digest: Digest = DIGEST
+) -> Answer:
     connected: AbstractAsyncContextManager[EmailCalls] = vendor.provider(far_end.transport()).connected()
     async with connected as calls:
-        return await calls.send(BATCH, DIGEST, emails, sender=SENDER, media=lambda picture: b"")
+        return await calls.send(BATCH, digest, emails, sender=SENDER, media=lambda picture: b"\x89PNG\r\n")
 
 
 def body(request: httpx.Request) -> Any:

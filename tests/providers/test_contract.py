@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from html import escape
+from importlib import import_module
 from pathlib import Path
 
 import httpx
 import pytest
 
-from distributor.errors import AccountTrouble, Refused, SendError, TryLater, Unclear
-from distributor.providers.vendors import EMAIL
-from tests.providers.contract import DIGEST, EMAILS, FarEnd, Vendor, send
-from tests.providers.test_resend import RESEND
+from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
+from distributor.vendors import VENDORS
+from tests.providers.contract import DIGEST, EMAILS, PICTURE, PICTURED, FarEnd, Vendor, send
 
-VENDORS = [RESEND]
+NOT_OVER_HTTP = {"outbox", "smtp"}  # they have tests of their own
 
 
-@pytest.fixture(params=VENDORS, ids=lambda vendor: vendor.name)
+@pytest.fixture(params=sorted(set(VENDORS) - NOT_OVER_HTTP))
 def vendor(request: pytest.FixtureRequest) -> Vendor:
-    found: Vendor = request.param
+    """Every type that can be configured, as its own test module describes it."""
+    found: Vendor = import_module(f"tests.providers.test_{request.param}").VENDOR
     return found
-
-
-def test_every_vendor_keeps_the_contract():
-    """No vendor can be configured that these tests do not know."""
-    assert {vendor.name for vendor in VENDORS} | {"outbox"} == set(EMAIL)
 
 
 @pytest.mark.anyio
@@ -50,11 +46,24 @@ async def test_each_reader_gets_their_own_message(vendor: Vendor):
         assert f"Hello {escape(email.name, quote=False)}, {{{{x}}}}" in message.html.replace("&#34;", '"')
         assert f'href="{link}"' in message.html
         assert f"Hello {email.name}, {{{{x}}}}" in message.text
-        assert message.headers["List-Unsubscribe"] == f"<{link}>"
-        assert message.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+        if VENDORS[vendor.name].one_click:
+            assert message.headers["List-Unsubscribe"] == f"<{link}>"
+            assert message.headers["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
         assert all(value.isascii() and "\n" not in value for value in message.headers.values())
         assert email.key in message.keys
         assert "@@" not in message.html + message.text
+
+
+@pytest.mark.anyio
+async def test_pictures_travel_inside_where_the_vendor_takes_them(vendor: Vendor):
+    """A picture that the HTML names by Content-ID is in the call once it is configured so."""
+    if not VENDORS[vendor.name].inline_pictures:
+        return  # the configuration does not let it come to that: tests/test_config.py
+    far_end = FarEnd(vendor.accepted)
+    await send(vendor, far_end, digest=PICTURED)
+    for message in vendor.messages(far_end.requests[0]):
+        assert message.inline == {PICTURE.hash: b"\x89PNG\r\n"}
+        assert f"cid:{PICTURE.hash}" in message.html
 
 
 @pytest.mark.anyio
@@ -73,7 +82,7 @@ async def test_the_same_call_is_the_same_request(vendor: Vendor):
     ("answer", "error"),
     [
         (httpx.Response(400, json={"message": "no"}), Refused),
-        (httpx.Response(413, text="too large"), Refused),
+        (httpx.Response(413, text="too large"), SomeRefused),
         (httpx.Response(422, json={"message": "no"}), Refused),
         (httpx.Response(401, json={"message": "key"}), AccountTrouble),
         (httpx.Response(403, text="<html>blocked</html>"), AccountTrouble),

@@ -34,7 +34,7 @@ def messages(request: httpx.Request) -> list[Message]:
     ]
 
 
-RESEND = Vendor(
+VENDOR = Vendor(
     name="resend",
     provider=lambda transport: Resend(SETTINGS, transport=transport),
     accepted=accepted,
@@ -47,7 +47,7 @@ RESEND = Vendor(
 async def test_the_call_is_signed_and_can_be_repeated():
     """The account's key, our request's key, and validation message by message."""
     far_end = FarEnd(accepted)
-    await send(RESEND, far_end)
+    await send(VENDOR, far_end)
     [request] = far_end.requests
     assert str(request.url) == "https://api.resend.com/emails/batch"
     assert request.headers["authorization"] == "Bearer re_123"
@@ -59,7 +59,7 @@ async def test_the_call_is_signed_and_can_be_repeated():
 async def test_who_is_refused_inside_an_accepted_call_is_refused_alone():
     """With permissive validation a 200 has the ids of the others in their order."""
     told = {"data": [{"id": "a"}, {"id": "c"}], "errors": [{"index": 1, "message": "invalid `to`"}]}
-    answer = await send(RESEND, FarEnd(lambda request: httpx.Response(200, json=told)))
+    answer = await send(VENDOR, FarEnd(lambda request: httpx.Response(200, json=told)))
     assert answer.receipts == {1: "a", 3: "c"}
     assert answer.refused == {2: "invalid `to`"}
 
@@ -69,7 +69,7 @@ async def test_a_call_that_is_still_under_way_is_asked_for_later():
     """The same key twice at once is no refusal."""
     told = {"name": "concurrent_idempotent_requests", "message": "…"}
     with pytest.raises(TryLater):
-        await send(RESEND, FarEnd(lambda request: httpx.Response(409, json=told)))
+        await send(VENDOR, FarEnd(lambda request: httpx.Response(409, json=told)))
 
 
 @pytest.mark.anyio
@@ -77,6 +77,6 @@ async def test_the_key_never_stands_in_a_message():
     """What is recorded of a failure does not give the account away."""
     far_end = FarEnd(lambda request: httpx.Response(401, json={"message": "API key is invalid"}))
     with pytest.raises(TryLater) as raised:
-        await send(RESEND, far_end, EMAILS)
+        await send(VENDOR, far_end, EMAILS)
     assert "re_123" not in str(raised.value)
     assert "re_123" not in json.dumps(body(far_end.requests[0]))

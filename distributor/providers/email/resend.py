@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -25,7 +25,7 @@ class Resend:
     """Each message is complete: Resend's batch call substitutes nothing."""
 
     # An Idempotency-Key is kept for 24 hours; the last of them is left alone, for clocks and slow calls.
-    limits = EmailLimits(recipients_per_call=100, repeatable_for=timedelta(hours=23))
+    limits = EmailLimits(recipients_per_call=100, repeatable_for=timedelta(hours=23), calls_per_second=2)
 
     def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
         self._settings = settings
@@ -54,7 +54,8 @@ class Calls:
             json=payload(digest, emails, sender),
             headers={"Idempotency-Key": batch.key, "x-batch-validation": "permissive"},
         )
-        return receipts(http.body(await http.exchange(self._http, request, judge=judge)), emails)
+        answer = await http.exchange(self._http, request, judge=judge)
+        return replace(receipts(http.body(answer), emails), pause=http.pause(answer))
 
 
 def payload(digest: Digest, emails: Sequence[Email], sender: Sender) -> list[dict[str, Any]]:

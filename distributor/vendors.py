@@ -1,0 +1,26 @@
+"""What each type of mail provider needs and can do, known before any of its code is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vendor:
+    """A type of `[providers.NAME]`."""
+
+    at: str  # its class, below `distributor.providers.email`
+    needs: tuple[str, ...] = ()  # settings without which it cannot work
+    takes: tuple[str, ...] = ()  # settings that it knows besides
+    inline_pictures: bool = True  # takes pictures inside its mails
+    one_click: bool = True  # carries each reader's own List-Unsubscribe (RFC 8058)
+
+
+VENDORS: Mapping[str, Vendor] = {
+    "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
+    # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
+    "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
+}
+
+COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type
