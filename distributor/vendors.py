@@ -19,8 +19,10 @@ class Vendor:
 
 VENDORS: Mapping[str, Vendor] = {
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
+    "postmark": Vendor(at="postmark:Postmark", needs=("key",), takes=("stream",)),
     # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
     "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
+    "sendgrid": Vendor(at="sendgrid:SendGrid", needs=("key",), takes=("region",)),
 }
 
 COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type

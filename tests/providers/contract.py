@@ -80,6 +80,7 @@ class Vendor:
     accepted: Callable[[httpx.Request], httpx.Response]
     messages: Callable[[httpx.Request], list[Message]]
     spec: str | None = None  # a file of its own description of the API
+    allowed: frozenset[str] = frozenset()  # members that it lacks, as paths; the test says on whose word
 
 
 @dataclass

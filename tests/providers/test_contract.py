@@ -132,4 +132,4 @@ async def test_requests_fit_the_vendors_own_description(vendor: Vendor, specs: P
 
     far_end = FarEnd(vendor.accepted)
     await send(vendor, far_end)
-    assert faults(specs / vendor.spec, far_end.requests[0]) == []
+    assert faults(specs / vendor.spec, far_end.requests[0], allowed=vendor.allowed) == []

@@ -1,0 +1,193 @@
+"""Postmark: https://postmarkapp.com/developer/api/email-api#send-batch-emails"""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import orjson
+
+from distributor.config import Provider
+from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
+from distributor.model import Answer, Batch, Digest, Email
+from distributor.providers import http
+from distributor.providers.email.mime import Sender, list_headers
+from distributor.providers.protocol import EmailLimits, Media
+from distributor.slots import split
+
+BASE_URL = "https://api.postmarkapp.com"
+
+# What its ErrorCode means (https://postmarkapp.com/developer/api/overview#error-codes, read 2026-11-23).
+# These are not HTTP statuses, though some have the same numbers.
+ACCOUNT = {
+    10: "bad token",
+    400: "sender signature not found",
+    401: "sender signature not confirmed",
+    405: "not allowed to send: no credits",
+    412: "account pending approval",
+    413: "account may not send",
+    1235: "no such message stream",
+    1236: "not a message stream for sending",
+}
+LATER = {100: "maintenance", 429: "rate limit"}
+ADDRESS = {300: "invalid email request", 406: "inactive recipient"}
+INACTIVE = "will not deliver to these inactive addresses"  # stands in the message of an ErrorCode of 0
+
+
+class Postmark:
+    """Each message is complete. Metadata carries our keys, comes back with every event, and can be searched.
+
+    In a broadcast stream Postmark replaces List-Unsubscribe by its own, unless its support has let the
+    account manage unsubscribes itself
+    (https://postmarkapp.com/support/article/1299-how-to-include-a-list-unsubscribe-header, read 2026-11-23).
+    """
+
+    # It takes 500 messages and 50 MB; with 100 of some 60 kB the request stays near 5 MB. There is no request
+    # key: a call again is a mail again. How soon the search shows a message is not published: ten minutes are
+    # a judgement.
+    limits = EmailLimits(recipients_per_call=100, found_after=timedelta(minutes=10))
+
+    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._settings = settings
+        self._transport = transport
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Calls]:
+        base_url = self._settings.base_url or BASE_URL
+        headers = {
+            "Accept": "application/json",
+            "X-Postmark-Server-Token": self._settings.key.get_secret_value(),
+        }
+        async with http.client(base_url, headers=headers, transport=self._transport) as opened:
+            yield Calls(opened, self._settings.stream)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Postmark, while there are connections to it."""
+
+    _http: httpx.AsyncClient
+    _stream: str
+
+    async def send(
+        self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
+    ) -> Answer:
+        request = self._http.build_request(
+            "POST",
+            "/email/batch",
+            content=orjson.dumps(payload(batch, digest, emails, sender, media, stream=self._stream)),
+            headers={"Content-Type": "application/json"},
+        )
+        answer = await http.exchange(self._http, request, judge=judge)
+        return replace(results(http.body(answer), emails), pause=http.pause(answer))
+
+    async def find(self, batch: Batch, emails: Sequence[Email]) -> Mapping[int, str]:
+        """One page has 500 messages, five times what a call carries.
+
+        https://postmarkapp.com/support/article/1125-custom-metadata-faq (read 2026-11-23): one metadata field
+        at a time. Without a stream only the transactional one is searched.
+        """
+        asked = {"count": "500", "offset": "0", "messagestream": self._stream, "metadata_batch": batch.key}
+        request = self._http.build_request("GET", "/messages/outbound", params=asked)
+        return found(http.body(await http.exchange(self._http, request, judge=judge)), emails)
+
+
+def payload(
+    batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media, *, stream: str
+) -> list[dict[str, Any]]:
+    html, text = split(digest.html), split(digest.text)
+    same = {"From": sender.from_, "Subject": digest.subject, "MessageStream": stream}
+    if sender.reply_to:
+        same["ReplyTo"] = sender.reply_to
+    pictures = {"Attachments": attachments(digest, media)} if digest.pictures else {}
+    return [
+        {
+            **same,
+            **pictures,
+            "To": email.address,
+            "HtmlBody": html.fill(email.slots),
+            "TextBody": text.fill(email.slots, escape=False),
+            "Headers": [{"Name": k, "Value": v} for k, v in list_headers(sender, email).items()],
+            "Metadata": {"delivery": email.key, "batch": batch.key},
+        }
+        for email in emails
+    ]
+
+
+def attachments(digest: Digest, media: Media) -> list[dict[str, str]]:
+    return [
+        {
+            "Name": picture.name,
+            "Content": b64encode(media(picture)).decode(),
+            "ContentType": picture.media_type,
+            "ContentID": f"cid:{picture.hash}",
+        }
+        for picture in digest.pictures
+    ]
+
+
+def results(body: Any, emails: Sequence[Email]) -> Answer:
+    """What each message came to: the answer has them in the order of the request.
+
+    Raises:
+        AccountTrouble: all of them wait for a person.
+        Unclear: the answer has another form.
+    """
+    try:
+        told = [(email, told["ErrorCode"], told) for email, told in zip(emails, body, strict=True)]
+        answer = Answer(
+            receipts={e.recipient: one["MessageID"] for e, code, one in told if _accepted(code, one)},
+            refused={e.recipient: _said(one) for e, code, one in told if _refused(code, one)},
+            later={e.recipient: _said(one) for e, code, one in told if code in ACCOUNT or code in LATER},
+            unclear={e.recipient: _said(one) for e, code, one in told if not _known(code)},
+        )
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+    if told and all(code in ACCOUNT for _, code, _ in told):
+        raise AccountTrouble(_said(told[0][2]))
+    return answer
+
+
+def _accepted(code: int, told: Mapping[str, Any]) -> bool:
+    return code == 0 and INACTIVE not in told["Message"]
+
+
+def _refused(code: int, told: Mapping[str, Any]) -> bool:
+    return code in ADDRESS or (code == 0 and INACTIVE in told["Message"])
+
+
+def _known(code: int) -> bool:
+    return code == 0 or code in ADDRESS or code in ACCOUNT or code in LATER
+
+
+def _said(told: Mapping[str, Any]) -> str:
+    return f"ErrorCode {told['ErrorCode']}: {told['Message']}"[: http.LONGEST_REASON]
+
+
+def found(body: Any, emails: Sequence[Email]) -> dict[int, str]:
+    recipients = {email.key: email.recipient for email in emails}
+    try:
+        shown = {one["Metadata"].get("delivery"): one["MessageID"] for one in body["Messages"]}
+        return {recipients[key]: shown[key] for key in shown if key in recipients}
+    except (AttributeError, KeyError, TypeError) as error:
+        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+
+
+def judge(answer: httpx.Response) -> SendError | None:
+    """A 422 is told by its ErrorCode; one that is not here is about the call itself, as 422 says."""
+    if answer.status_code != 422:
+        return None
+    try:
+        code = orjson.loads(answer.content)["ErrorCode"]
+    except (orjson.JSONDecodeError, KeyError, TypeError):
+        return None
+    if code in ACCOUNT:
+        return AccountTrouble(http.said(answer))
+    if code in LATER:
+        return TryLater(http.said(answer))
+    return SomeRefused(http.said(answer)) if code in ADDRESS else None
