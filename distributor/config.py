@@ -37,6 +37,9 @@ from distributor.vendors import COMMON, VENDORS
 FILE_NAME = "distributor.toml"
 
 Cadence = Literal["instant", "daily", "weekly", "monthly"]
+Lint = Literal[
+    "warn", "block", "off"
+]  # what lint finds is shown; its errors wait for approval too; or neither
 
 
 def _known_zone(name: str) -> str:
@@ -158,6 +161,7 @@ class Site(_Table):
     imprint: Annotated[str, StringConstraints(max_length=1000)] = ""  # at the foot of mails; may have lines
     color: Color = "#1a4f8b"  # of headings, buttons and cards
     font: Path | None = None  # TrueType file for cards, where the one that is shipped lacks your script
+    check_links: bool = False  # previews ask every link whether it answers
 
     @model_validator(mode="after")
     def _has_articles(self) -> Site:
@@ -241,6 +245,7 @@ class Newsletter(_Table):
     utm: Mapping[str, str] = {}  # campaign parameters for links to the site
     catch_up: Literal["send", "merge", "drop"] = "merge"  # what slots missed while we were down become
     approval: Literal["none", "required"] = "none"
+    lint: Lint = "warn"
 
     @model_validator(mode="before")
     @classmethod
@@ -278,6 +283,7 @@ class Channel(_Table):
     min_gap: timedelta = Field(timedelta(0), ge=timedelta(0))  # seconds, or ISO 8601: "PT30M"
     quiet_hours: TimeSpan | None = None  # "22:00-07:00": what is due then waits
     timezone: ZoneName | None = None  # default: the site's
+    lint: Lint = "warn"
 
 
 class Pictures(_Table):
