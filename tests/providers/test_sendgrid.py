@@ -1,0 +1,224 @@
+"""SendGrid's own words: what mail/send is sent, and what it answers."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from distributor.config import Provider
+from distributor.errors import AccountTrouble, ConfigError, Refused, SomeRefused, TryLater
+from distributor.model import Digest
+from distributor.providers.email.sendgrid import SendGrid
+from tests.providers.contract import DIGEST, EMAILS, FarEnd, Message, Vendor, body, send
+
+SETTINGS = Provider(type="sendgrid", key=SecretStr("SG.123"))
+
+
+def accepted(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(202, headers={"X-Message-Id": "14c5d75ce93"})
+
+
+def messages(request: httpx.Request) -> list[Message]:
+    told = body(request)
+    parts = {part["type"]: part["value"] for part in told["content"]}
+    inline = {
+        picture["content_id"]: base64.b64decode(picture["content"]) for picture in told.get("attachments", ())
+    }
+    return [
+        Message(
+            address=one["to"][0]["email"],
+            subject=filled(told["subject"], one),
+            html=filled(parts["text/html"], one).replace("&quot;", "&#34;"),  # the same in HTML
+            text=filled(parts["text/plain"], one),
+            headers=one["headers"],
+            keys=list(one["custom_args"].values()),
+            inline=inline,
+        )
+        for one in told["personalizations"]
+    ]
+
+
+def filled(text: str, personalization: dict[str, Any]) -> str:
+    """What SendGrid makes of the text: every tag replaced, one after the other."""
+    for tag, value in personalization["substitutions"].items():
+        text = text.replace(tag, value)
+    return text
+
+
+VENDOR = Vendor(
+    name="sendgrid",
+    provider=lambda transport: SendGrid(SETTINGS, transport=transport),
+    accepted=accepted,
+    messages=messages,
+    spec="sendgrid.mail.v3.json",
+)
+
+
+def answering(status: int, *errors: tuple[str, str | None]) -> FarEnd:
+    told = {"errors": [{"message": message, "field": field, "help": None} for message, field in errors]}
+    return FarEnd(lambda request: httpx.Response(status, json=told))
+
+
+@pytest.mark.anyio
+async def test_the_receipt_is_the_message_id():
+    """An accepted call has an empty body; its id stands in a header, and the call is signed."""
+    far_end = FarEnd(accepted)
+    answer = await send(VENDOR, far_end)
+    assert answer.receipt == "14c5d75ce93"
+    [request] = far_end.requests
+    assert str(request.url) == "https://api.sendgrid.com/v3/mail/send"
+    assert request.headers["authorization"] == "Bearer SG.123"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({"region": "eu"}, "api.eu.sendgrid.com"),
+        ({"region": "eu", "base_url": "https://other.example"}, "other.example"),
+    ],
+)
+async def test_the_call_goes_where_the_settings_say(settings: dict[str, str], host: str):
+    """A region has its own host, and `base_url` stands above it."""
+    configured = SETTINGS.model_copy(update=settings)
+    vendor = replace(VENDOR, provider=lambda transport: SendGrid(configured, transport=transport))
+    far_end = FarEnd(accepted)
+    await send(vendor, far_end)
+    assert far_end.requests[0].url.host == host
+
+
+def test_a_region_that_is_not_there_is_told_at_once():
+    """Mail for Europe never leaves by another continent because of a slip of the pen."""
+    with pytest.raises(ConfigError, match="europe"):
+        SendGrid(SETTINGS.model_copy(update={"region": "europe"}))
+
+
+@pytest.mark.anyio
+async def test_who_is_named_is_refused_and_the_others_go_later():
+    """A bad address makes SendGrid refuse all; only the one it names is refused for good."""
+    far_end = answering(400, ("Does not contain a valid address.", "personalizations.1.to.0.email"))
+    answer = await send(VENDOR, far_end)
+    assert answer.refused == {2: "Does not contain a valid address."}
+    assert set(answer.later) == {1, 3}
+    assert not answer.receipt
+    assert not answer.receipts
+
+
+@pytest.mark.anyio
+async def test_who_is_named_is_found_past_an_address_that_was_left_out():
+    """The places that SendGrid names are those of the request, not those of the batch."""
+    twin = replace(EMAILS[1], address=EMAILS[0].address)
+    far_end = answering(400, ("Does not contain a valid address.", "personalizations.1.to.0.email"))
+    answer = await send(VENDOR, far_end, [EMAILS[0], twin, EMAILS[2]])
+    assert set(answer.refused) == {3}
+    assert set(answer.later) == {1, 2}
+
+
+@pytest.mark.anyio
+async def test_one_address_stands_in_a_call_once():
+    """SendGrid refuses a call with the same address twice, so the second reader goes later."""
+    far_end = FarEnd(accepted)
+    answer = await send(VENDOR, far_end, [EMAILS[0], replace(EMAILS[1], address="READER1@example.org")])
+    assert [message.address for message in messages(far_end.requests[0])] == ["reader1@example.org"]
+    assert set(answer.later) == {2}
+
+
+DUPLICATE = (
+    "Each email address in the personalization block should be unique between to, cc, and bcc."
+    " We found the first duplicate instance of [reader1@example.org] in the personalizations.0.to field."
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "message", "field", "error"),
+    [
+        (400, "The subject is required.", "subject", Refused),
+        (400, "Bad Request", None, Refused),
+        (400, "The headers must not include List-Id.", "personalizations.0.headers", Refused),
+        (400, DUPLICATE, "personalizations.0", SomeRefused),
+        (400, "Does not contain a valid address.", "personalizations.3.to.0.email", SomeRefused),
+        (400, "There is a limit of 1000 total recipients per request.", "personalizations", SomeRefused),
+        (400, "The from email does not contain a valid address.", "from.email", AccountTrouble),
+        (
+            403,
+            "The from address does not match a verified Sender Identity.",
+            "from",
+            AccountTrouble,
+        ),
+        (401, "Maximum credits exceeded", None, AccountTrouble),
+        (401, "The provided authorization grant is invalid, expired, or revoked", None, AccountTrouble),
+        (404, "not found", None, AccountTrouble),
+        (413, "content too large", None, SomeRefused),
+        (429, "too many requests", None, TryLater),
+    ],
+)
+async def test_errors_say_what_to_do_next(status: int, message: str, field: str | None, error: type):
+    """What is wrong with the message is final; the account's trouble waits for a person."""
+    with pytest.raises(error) as raised:
+        await send(VENDOR, answering(status, (message, field)))
+    assert type(raised.value) is error
+    assert "SG.123" not in str(raised.value)
+
+
+@pytest.mark.anyio
+async def test_a_bad_message_is_refused_whoever_is_named_besides():
+    """One error about the message itself is enough: nobody will ever get it."""
+    far_end = answering(
+        400,
+        ("Does not contain a valid address.", "personalizations.1.to.0.email"),
+        ("The content value must be a string at least one character in length.", "content.0.value"),
+    )
+    with pytest.raises(Refused) as raised:
+        await send(VENDOR, far_end)
+    assert type(raised.value) is Refused
+
+
+@pytest.mark.anyio
+async def test_the_waits_of_its_own_headers_are_kept():
+    """With no call left in the window, the next one waits until it ends."""
+    spent = {"X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "12"}
+    answer = await send(VENDOR, FarEnd(lambda request: httpx.Response(202, headers=spent)))
+    assert answer.pause == 12
+
+
+@pytest.mark.anyio
+async def test_names_have_neither_commas_nor_semicolons():
+    """SendGrid does not quote the names of recipients: `Ada, B` would become two addresses."""
+    far_end = FarEnd(accepted)
+    await send(VENDOR, far_end, [replace(EMAILS[0], name="Lovelace, Ada;\nCountess")])
+    [one] = body(far_end.requests[0])["personalizations"]
+    assert one["to"] == [{"email": "reader1@example.org", "name": "Lovelace  Ada Countess"}]
+
+
+@pytest.mark.anyio
+async def test_what_a_value_says_is_not_read_as_a_tag():
+    """A reader who calls themselves like a slot is shown under that name."""
+    name = "@@unsubscribe_url@@ -html.name-"
+    far_end = FarEnd(accepted)
+    email = replace(EMAILS[0], name=name, slots={**EMAILS[0].slots, "name": name})
+    await send(VENDOR, far_end, [email])
+    assert f"Hello {name}," in messages(far_end.requests[0])[0].text
+
+
+@pytest.mark.anyio
+async def test_sendgrid_adds_no_unsubscribe_link_of_its_own():
+    """Two ways to leave, of which one does not reach us, would be one too many."""
+    far_end = FarEnd(accepted)
+    await send(VENDOR, far_end)
+    assert body(far_end.requests[0])["tracking_settings"] == {"subscription_tracking": {"enable": False}}
+
+
+@pytest.mark.anyio
+async def test_slots_that_a_digest_lacks_are_not_sent():
+    """Substitutions may have 10 000 bytes a reader, and a call of a thousand readers stays small."""
+    far_end = FarEnd(accepted)
+    digest: Digest = replace(DIGEST, html="<p>Hello @@name@@</p>", text="Hello")
+    await send(VENDOR, far_end, digest=digest)
+    for one in body(far_end.requests[0])["personalizations"]:
+        assert len(one["substitutions"]) == 1
