@@ -18,11 +18,14 @@ class Vendor:
 
 
 VENDORS: Mapping[str, Vendor] = {
+    # Its API marks no attachment as inline: https://anymail.dev/en/stable/esps/brevo/ (read 2026-11-23)
+    "brevo": Vendor(at="brevo:Brevo", needs=("key",), inline_pictures=False),
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
     "postmark": Vendor(at="postmark:Postmark", needs=("key",), takes=("stream",)),
     # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
     "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
     "sendgrid": Vendor(at="sendgrid:SendGrid", needs=("key",), takes=("region",)),
+    "ses": Vendor(at="ses:Ses", needs=("region", "key", "secret"), takes=("configuration_set",)),
 }
 
 COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type

@@ -16,7 +16,7 @@ from distributor.config import Provider
 from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import http
-from distributor.providers.email.mime import Sender, list_headers
+from distributor.providers.email.mime import Sender, list_id, one_click_headers
 from distributor.providers.protocol import EmailLimits, Media
 from distributor.slots import split
 
@@ -105,6 +105,7 @@ def payload(
     if sender.reply_to:
         same["ReplyTo"] = sender.reply_to
     pictures = {"Attachments": attachments(digest, media)} if digest.pictures else {}
+    named = {"Name": "List-Id", "Value": list_id(sender)}
     return [
         {
             **same,
@@ -112,7 +113,7 @@ def payload(
             "To": email.address,
             "HtmlBody": html.fill(email.slots),
             "TextBody": text.fill(email.slots, escape=False),
-            "Headers": [{"Name": k, "Value": v} for k, v in list_headers(sender, email).items()],
+            "Headers": [named, *({"Name": k, "Value": v} for k, v in one_click_headers(email).items())],
             "Metadata": {"delivery": email.key, "batch": batch.key},
         }
         for email in emails
