@@ -1,0 +1,330 @@
+"""Mailgun's own words: the form of its batch call, its answers, and its events."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from dataclasses import replace
+from datetime import datetime, timedelta
+from email.message import EmailMessage
+from email.parser import BytesParser
+from email.policy import HTTP
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from pydantic import SecretStr
+
+from distributor.config import Provider
+from distributor.errors import AccountTrouble, ConfigError, Refused, SomeRefused, TryLater, Unclear
+from distributor.providers.email.mailgun import Mailgun
+from tests.providers.contract import BATCH, DIGEST, EMAILS, NOW, FarEnd, Message, Vendor, send
+
+SETTINGS = Provider(type="mailgun", key=SecretStr("key-123"), domain="mg.news.example")
+
+
+def accepted(request: httpx.Request) -> httpx.Response:
+    told = {"id": "<20260601070000.1.AB@mg.news.example>", "message": "Queued. Thank you."}
+    return httpx.Response(200, json=told)
+
+
+def form(request: httpx.Request) -> list[tuple[str, str | None, bytes]]:
+    """Name, file name and content of each field."""
+    head = b"Content-Type: " + request.headers["content-type"].encode() + b"\r\n\r\n"
+    read = BytesParser(EmailMessage, policy=HTTP).parsebytes(head + request.content)
+    return [
+        (
+            str(part.get_param("name", header="content-disposition")),
+            part.get_filename(),
+            bytes(part.get_payload(decode=True)),
+        )
+        for part in read.iter_parts()
+    ]
+
+
+def messages(request: httpx.Request) -> list[Message]:
+    fields = {name: content.decode() for name, file, content in form(request) if file is None}
+    everybody = json.loads(fields["recipient-variables"])
+    addresses = re.findall(r"[^\s<>]+@[^\s<>,]+", fields["to"])
+    assert list(everybody) == addresses
+    inline = {file: content for name, file, content in form(request) if name == "inline" and file}
+    return [
+        Message(
+            address=address,
+            subject=filled(fields["subject"], everybody[address]),
+            html=filled(fields["html"], everybody[address]).replace("&quot;", "&#34;"),  # the same in HTML
+            text=filled(fields["text"], everybody[address]),
+            headers={
+                name.removeprefix("h:"): filled(content, everybody[address])
+                for name, content in fields.items()
+                if name.startswith("h:")
+            },
+            keys=[filled(v, everybody[address]) for name, v in fields.items() if name.startswith("v:")],
+            inline=inline,
+        )
+        for address in addresses
+    ]
+
+
+def filled(text: str, variables: dict[str, str]) -> str:
+    """What Mailgun makes of the text: its own variables in one pass, those that it does not know left out."""
+    own = r"%recipient\.(\w+)%|%recipient(?:_\w+)?%|%(?:tag_|mailing_list_)?unsubscribe_\w+%"
+    return re.sub(own, lambda found: variables.get(found[1] or "", ""), text)
+
+
+VENDOR = Vendor(
+    name="mailgun",
+    provider=lambda transport: Mailgun(SETTINGS, transport=transport, clock=lambda: NOW),
+    accepted=accepted,
+    messages=messages,
+    spec="mailgun.json",
+)
+
+
+def answering(status: int, message: str, **headers: str) -> FarEnd:
+    return FarEnd(lambda request: httpx.Response(status, json={"message": message}, headers=headers))
+
+
+@pytest.mark.anyio
+async def test_the_receipt_is_the_id_of_the_whole_call():
+    """The call goes to the sending domain, signed with the key; one id stands for all its messages."""
+    far_end = FarEnd(accepted)
+    answer = await send(VENDOR, far_end)
+    assert answer.receipt == "<20260601070000.1.AB@mg.news.example>"
+    [request] = far_end.requests
+    assert str(request.url) == "https://api.mailgun.net/v3/mg.news.example/messages"
+    assert request.headers["authorization"] == f"Basic {b64encode(b'api:key-123').decode()}"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("settings", "host"),
+    [
+        ({"region": "eu"}, "api.eu.mailgun.net"),
+        ({"region": "eu", "base_url": "https://other.example"}, "other.example"),
+    ],
+)
+async def test_the_call_goes_where_the_settings_say(settings: dict[str, str], host: str):
+    """A region has its own host, and `base_url` stands above it."""
+    configured = SETTINGS.model_copy(update=settings)
+    vendor = replace(VENDOR, provider=lambda transport: Mailgun(configured, transport=transport))
+    far_end = FarEnd(accepted)
+    await send(vendor, far_end)
+    assert far_end.requests[0].url.host == host
+
+
+def test_a_region_that_is_not_there_is_told_at_once():
+    """Mail for Europe never leaves by another continent because of a slip of the pen."""
+    with pytest.raises(ConfigError, match="europe"):
+        Mailgun(SETTINGS.model_copy(update={"region": "europe"}))
+
+
+@pytest.mark.anyio
+async def test_fields_are_those_of_the_description(specs: Path):
+    """Mailgun's form is open to any name; ours are described, or one of its open kinds."""
+    description = json.loads((specs / "mailgun.json").read_text(encoding="utf-8"))
+    schemas = description["components"]["schemas"]
+    known = schemas["POST-v3-domain_name-messages-multipart-form-data-RequestBody"]["properties"]
+    far_end = FarEnd(accepted)
+    await send(VENDOR, far_end)
+    assert {name for name, _, _ in form(far_end.requests[0]) if name[:2] not in ("h:", "v:")} <= set(known)
+
+
+@pytest.mark.anyio
+async def test_options_stay_small_however_many_readers_there_are():
+    """Mailgun takes 16 kB of options in a call: what differs from reader to reader is in variables."""
+    far_end = FarEnd(accepted)
+    many = [replace(EMAILS[0], recipient=n, address=f"reader{n}@example.org") for n in range(1000)]
+    await send(VENDOR, far_end, many)
+    options = [f for f in form(far_end.requests[0]) if f[0][:2] in ("h:", "v:", "o:", "t:")]
+    assert sum(len(name) + len(content) for name, _, content in options) < 1000
+
+
+@pytest.mark.anyio
+async def test_mailguns_own_syntax_in_an_article_is_only_text():
+    """Whatever variable an article names, readers see what was written, and not their address or a link."""
+    words = "%recipient.name% %recipient% %recipient_email% %unsubscribe_url% %tag_unsubscribe_url% 100%"
+    words += " %mailing_list_unsubscribe_url% %20recipient%"
+    far_end = FarEnd(accepted)
+    digest = replace(DIGEST, subject=words, html=f"<p>{words} @@name@@</p>", text=f"{words} @@name@@")
+    await send(VENDOR, far_end, EMAILS[:1], digest=digest)
+    [message] = messages(far_end.requests[0])
+    name = EMAILS[0].name
+    assert message.subject == words
+    assert unescape(message.html) == f"<p>{words} {name}</p>"
+    assert message.text == f"{words} {name}"
+
+
+@pytest.mark.anyio
+async def test_names_cannot_add_a_recipient():
+    """A name is quoted, and has nothing in it that ends a quotation."""
+    far_end = FarEnd(accepted)
+    await send(VENDOR, far_end, [replace(EMAILS[0], name='Ada", <eve@example.org>\r\nBcc: x\\')])
+    [to] = [content for name, _, content in form(far_end.requests[0]) if name == "to"]
+    assert to == b'"Ada , <eve@example.org> Bcc: x" <reader1@example.org>'
+
+
+@pytest.mark.anyio
+async def test_one_address_stands_in_a_call_once():
+    """Mailgun leaves out an address that comes again, so the second reader goes later."""
+    far_end = FarEnd(accepted)
+    answer = await send(VENDOR, far_end, [EMAILS[0], replace(EMAILS[1], address="READER1@example.org")])
+    assert [message.address for message in messages(far_end.requests[0])] == ["reader1@example.org"]
+    assert set(answer.later) == {2}
+
+
+UNVERIFIED = "Domain mg.news.example is not allowed to send: The domain is unverified and requires DNS"
+BATCHES = "Domain mg.news.example is not allowed to send large batches yet"
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("status", "message", "error"),
+    [
+        (400, "Need at least one of 'text' or 'html' parameters specified", Refused),
+        (400, "'recipient-variables' parameter is not a valid JSON", Refused),
+        (400, "to parameter is not a valid address. please check documentation", SomeRefused),
+        (400, "'to' parameter is not a valid address. please check documentation", SomeRefused),
+        (400, "Too many recipients; max is 1000", SomeRefused),
+        (400, "from parameter is not a valid address. please check documentation", AccountTrouble),
+        (400, UNVERIFIED, AccountTrouble),
+        (403, UNVERIFIED, AccountTrouble),
+        (403, BATCHES, SomeRefused),
+        (401, "Forbidden", AccountTrouble),
+        (402, "Payment Required", AccountTrouble),
+        (404, "Domain not found: mg.news.example", AccountTrouble),
+        (413, "request size exceeds 52.4MiB limit", SomeRefused),
+        (400, "Domain mg.news.example is not allowed to send: recipient limit exceeded", TryLater),
+        (500, "Internal Server Error", Unclear),
+        (200, "Mailgun Magnificent API", AccountTrouble),
+    ],
+)
+async def test_errors_say_what_to_do_next(status: int, message: str, error: type[Exception]):
+    """What is wrong with the message is final; the account's trouble waits for a person."""
+    with pytest.raises(error) as raised:
+        await send(VENDOR, answering(status, message))
+    assert type(raised.value) is error
+    assert "key-123" not in str(raised.value)
+
+
+@pytest.mark.anyio
+async def test_a_domain_that_may_not_even_send_one_waits_for_a_person():
+    """Batches are halved while Mailgun calls them large; one reader is no large batch."""
+    with pytest.raises(AccountTrouble):
+        await send(VENDOR, answering(403, BATCHES), EMAILS[:1])
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("status", [429, 420])
+@pytest.mark.parametrize(
+    ("wait", "seconds"),
+    [
+        ("try again after Mon, 01 Jun 2026 07:20:00 UTC", 1200),
+        ("try again after Mon, 01 Jun 2026 06:00:00 UTC", 0),
+        ("try again after 120 seconds", 120),
+        ("try again after a while", None),
+    ],
+)
+async def test_the_wait_is_read_from_the_words(status: int, wait: str, seconds: float | None):
+    """Mailgun names the end of a quota in its message, as a date or in seconds."""
+    message = f"Domain mg.news.example is not allowed to send: recipient limit exceeded, {wait}"
+    with pytest.raises(TryLater) as raised:
+        await send(VENDOR, answering(status, message))
+    assert type(raised.value) is TryLater
+    assert raised.value.after == seconds
+
+
+# --- what became of a call to which no answer came ---
+
+
+def event(key: str | None) -> dict[str, Any]:
+    return {
+        "event": "accepted",
+        "user-variables": {"delivery": key} if key else {},
+        "message": {"headers": {"message-id": "20260601070000.1.AB@mg.news.example"}},
+    }
+
+
+def pages(*contents: list[dict[str, Any]], host: str = "api.mailgun.net") -> FarEnd:
+    """Mailgun's pages of events, each with the address of the next, for ever."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        place = int(request.url.path.partition("/page")[2] or 0)
+        following = f"https://{host}/v3/mg.news.example/events/page{place + 1}"
+        items = contents[place] if place < len(contents) else []
+        return httpx.Response(200, json={"items": items, "paging": {"next": following}})
+
+    return FarEnd(answer)
+
+
+async def find(far_end: FarEnd, *, called_at: datetime = NOW, now: datetime = NOW) -> dict[int, str]:
+    mailgun = Mailgun(SETTINGS, transport=far_end.transport(), clock=lambda: now)
+    async with mailgun.connected() as calls:
+        return dict(await calls.find(replace(BATCH, called_at=called_at), EMAILS))
+
+
+@pytest.mark.anyio
+async def test_accepted_messages_are_found_by_our_keys():
+    """Every page is read up to an empty one; other campaigns' events and foreign ones are passed over."""
+    far_end = pages(
+        [event("8-1-abcdef01"), event(None), {"event": "accepted"}], [event(EMAILS[2].key)], [], [event("x")]
+    )
+    assert await find(far_end) == {3: "<20260601070000.1.AB@mg.news.example>"}
+    assert len(far_end.requests) == 3
+
+
+@pytest.mark.anyio
+async def test_events_are_asked_for_around_the_call():
+    """The time asked for begins before the call, for clocks, and ends some time after it."""
+    far_end = pages([event(email.key) for email in EMAILS])
+    assert set(await find(far_end)) == {1, 2, 3}
+    [request] = far_end.requests
+    assert request.url.path == "/v3/mg.news.example/events"
+    asked = request.url.params
+    assert (asked["event"], asked["ascending"]) == ("accepted", "yes")
+    assert int(asked["begin"]) < NOW.timestamp() < int(asked["end"])
+
+
+@pytest.mark.anyio
+async def test_what_mailgun_has_forgotten_is_not_taken_for_refused():
+    """Events are kept for a day: after that an empty page says nothing."""
+    far_end = pages([])
+    with pytest.raises(Unclear):
+        await find(far_end, now=NOW + timedelta(days=1))
+    assert far_end.requests == []
+
+
+@pytest.mark.anyio
+async def test_pages_come_from_the_same_host_only():
+    """The account's key is not sent wherever an answer says."""
+    far_end = pages([event(None)], host="elsewhere.example")
+    with pytest.raises(Unclear, match=r"elsewhere\.example"):
+        await find(far_end)
+    assert len(far_end.requests) == 1
+
+
+@pytest.mark.anyio
+async def test_endless_pages_come_to_an_end():
+    """A look-up that cannot be finished says nothing, rather than that nothing was accepted."""
+    far_end = pages(*[[event(None)]] * 2000)
+    with pytest.raises(Unclear, match="pages"):
+        await find(far_end)
+    assert len(far_end.requests) == 1000
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("told", ["surprise", {}, {"items": [event("x")]}, {"items": ["x"]}])
+async def test_events_of_another_form_say_nothing(told: Any):
+    """What cannot be read is not taken for an empty page."""
+    with pytest.raises(Unclear):
+        await find(FarEnd(lambda request: httpx.Response(200, json=told)))
+
+
+@pytest.mark.anyio
+async def test_a_look_up_that_fails_says_so():
+    """The usual failures are told as those of any call."""
+    with pytest.raises(TryLater):
+        await find(FarEnd(httpx.ConnectError("refused")))
