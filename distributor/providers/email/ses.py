@@ -1,0 +1,311 @@
+"""Amazon SES v2: https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_SendBulkEmail.html"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from email.utils import formataddr
+from typing import Any
+
+import httpx
+import orjson
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
+from markupsafe import escape
+
+from distributor.config import Provider, mailbox
+from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
+from distributor.model import Answer, Batch, Digest, Email, Picture
+from distributor.providers import http
+from distributor.providers.email.mime import Sender, list_id, one_click_headers
+from distributor.providers.protocol import Allowance, EmailLimits, Media
+from distributor.slots import SLOTS, split, translate
+
+BASE_URL = "https://email.{region}.amazonaws.com"
+
+
+class Ses:
+    """One template for all and a few values for each: SES fills them in."""
+
+    # 50 entries a call: https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-api.html. No
+    # operation has an idempotency key or finds a message by our own (sesv2 2019-09-27 in botocore 1.44.5).
+    # How many messages a second and a day is told by each account: `allowance`.
+    limits = EmailLimits(recipients_per_call=50)
+
+    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
+        self._settings = settings
+        self._transport = transport
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Calls]:
+        settings = self._settings
+        base_url = settings.base_url or BASE_URL.format(region=settings.region)
+        auth = Signed(settings.key.get_secret_value(), settings.secret.get_secret_value(), settings.region)
+        async with http.client(base_url, auth=auth, transport=self._transport) as opened:
+            yield Calls(opened, settings.configuration_set)
+
+
+class Signed(httpx.Auth):
+    """Signature Version 4, made by Amazon's own signer."""
+
+    requires_request_body = True
+
+    def __init__(self, key: str, secret: str, region: str) -> None:
+        self._signer = SigV4Auth(Credentials(key, secret), "ses", region)
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        unsigned = AWSRequest(method=request.method, url=str(request.url), data=request.content)
+        self._signer.add_auth(unsigned)
+        request.headers.update(dict(unsigned.headers))
+        yield request
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """SES, while there are connections to it."""
+
+    _http: httpx.AsyncClient
+    _configuration_set: str
+
+    async def send(
+        self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
+    ) -> Answer:
+        asked = payload(batch, digest, emails, sender, media)
+        if self._configuration_set:
+            asked["ConfigurationSetName"] = self._configuration_set
+        request = self._http.build_request(
+            "POST",
+            "/v2/email/outbound-bulk-emails",
+            content=orjson.dumps(asked),
+            headers={"Content-Type": "application/json"},
+        )
+        answer = await http.exchange(self._http, request, judge=judge)
+        return results(http.body(answer), emails, pause=http.pause(answer))
+
+    async def allowance(self) -> Allowance:
+        """What the account may send in its region.
+
+        Raises:
+            AccountTrouble: it may send nothing now, or the key may not ask (`ses:GetAccount`).
+        """
+        request = self._http.build_request("GET", "/v2/email/account")
+        return allowed(http.body(await http.exchange(self._http, request, judge=judge)))
+
+
+# --- what is asked ---
+
+
+def payload(
+    batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media
+) -> dict[str, Any]:
+    open_ = blanks(digest)
+    asked: dict[str, Any] = {
+        "FromEmailAddress": named(sender.from_),
+        "DefaultEmailTags": [{"Name": "batch", "Value": batch.key}],
+        "DefaultContent": {"Template": template(digest, sender, media)},
+        "BulkEmailEntries": [entry(email, open_) for email in emails],
+    }
+    return asked | ({"ReplyToAddresses": [named(sender.reply_to)]} if sender.reply_to else {})
+
+
+def template(digest: Digest, sender: Sender, media: Media) -> dict[str, Any]:
+    """What all have in common; an entry adds its own headers to these (API_BulkEmailEntry)."""
+    common: dict[str, Any] = {
+        "TemplateContent": {
+            "Subject": literal(digest.subject),
+            "Html": translate(digest.html, marks("html"), literal),
+            "Text": translate(digest.text, marks("text"), literal),
+        },
+        "TemplateData": orjson.dumps(LITERALS).decode(),
+        "Headers": [{"Name": "List-Id", "Value": list_id(sender).replace("\r\n", "")}],
+    }
+    pictures = [attachment(picture, media) for picture in digest.pictures]
+    return common | ({"Attachments": pictures} if pictures else {})
+
+
+def attachment(picture: Picture, media: Media) -> dict[str, str]:
+    """SES takes pictures in a bulk call since 2025: https://docs.aws.amazon.com/ses/latest/dg/attachments.html"""
+    return {
+        "FileName": picture.name,
+        "ContentType": picture.media_type,
+        "ContentDisposition": "INLINE",
+        "ContentId": picture.hash,
+        "ContentTransferEncoding": "BASE64",
+        "RawContent": b64encode(media(picture)).decode(),
+    }
+
+
+def entry(email: Email, blanks: Sequence[Blank]) -> dict[str, Any]:
+    """One reader's part. A variable without a value would fail after SES accepted it, so all are here."""
+    values = {variable: write(email.slots[slot]) for variable, slot, write in blanks}
+    data = orjson.dumps(LITERALS | values).decode()
+    return {
+        "Destination": {"ToAddresses": [ascii_address(email.address)]},
+        "ReplacementTags": [{"Name": "delivery", "Value": email.key}],
+        "ReplacementHeaders": [{"Name": n, "Value": v} for n, v in one_click_headers(email).items()],
+        "ReplacementEmailContent": {"ReplacementTemplate": {"ReplacementTemplateData": data}},
+    }
+
+
+def named(text: str) -> str:
+    """A sender in ASCII; SES wants other names as encoded words (RFC 2047)."""
+    name, address = mailbox(text)
+    return formataddr((name, address)) if address.isascii() else address
+
+
+def ascii_address(address: str) -> str:
+    """SES wants domains in ASCII, and has no SMTPUTF8 (API_Destination)."""
+    return address if address.isascii() else mailbox(address)[1]
+
+
+Blank = tuple[str, str, Callable[[str], str]]  # a variable, the slot it stands for, how a value is written
+
+
+def blanks(digest: Digest) -> list[Blank]:
+    """What the template leaves open. SES writes values as they are, in HTML too (read November 2026:
+    https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-advanced.html).
+    """
+    html, text = (dict.fromkeys(split(part).names) for part in (digest.html, digest.text))
+    return [(variable("html", slot), slot, escape) for slot in html] + [
+        (variable("text", slot), slot, str) for slot in text
+    ]
+
+
+def marks(part: str) -> dict[str, str]:
+    return {slot: f"{{{{{variable(part, slot)}}}}}" for slot in SLOTS}
+
+
+def variable(part: str, slot: str) -> str:
+    """Letters only: a template inside a call may not even have "_" (aws/aws-sdk-js-v3 #6657, 2024)."""
+    return part + slot.title().replace("_", "")
+
+
+# An inline template knows nothing but variables, so what could be read as one is the value of one.
+LITERALS = {"opening": "{", "closing": "}", "backslash": "\\"}
+_WRITTEN = {character: f"{{{{{name}}}}}" for name, character in LITERALS.items()}
+_SYNTAX = re.compile(r"[{}\\](?:[{}\\]+|\Z|(?<=\A.))")  # in Handlebars a backslash before a mark hides it
+
+
+def literal(text: str) -> str:
+    """What stands between two marks, so that SES reads nothing into it."""
+    return _SYNTAX.sub(lambda found: "".join(map(_WRITTEN.__getitem__, found[0])), text)
+
+
+# --- what is answered ---
+
+
+def over_quota(reason: str) -> AccountTrouble:
+    """The quota is of the last 24 hours, at every moment: in an hour there is some again."""
+    return AccountTrouble(reason, after=3600)
+
+
+ERRORS: Mapping[str, Callable[[str], SendError]] = {
+    # of a call: API_SendBulkEmail and CommonErrors of the reference, read November 2026
+    "AccessDeniedException": AccountTrouble,
+    "AccountSuspendedException": AccountTrouble,
+    "IncompleteSignature": AccountTrouble,
+    "MailFromDomainNotVerifiedException": AccountTrouble,
+    "NotAuthorized": AccountTrouble,
+    "NotFoundException": AccountTrouble,  # there is no such configuration set
+    "RequestExpired": AccountTrouble,  # the clock of this machine is wrong
+    "SendingPausedException": AccountTrouble,
+    "LimitExceededException": TryLater,
+    "ThrottlingException": TryLater,  # a 400: /ses/latest/dg/manage-sending-quotas-errors.html
+    "BadRequestException": Refused,
+    "MessageRejected": Refused,
+    # of one message: API_BulkEmailEntryResult, whose text and list of values spell two of them differently
+    "ACCOUNT_SENDING_PAUSED": AccountTrouble,
+    "ACCOUNT_SUSPENDED": AccountTrouble,
+    "CONFIGURATION_SET_DOES_NOT_EXIST": AccountTrouble,
+    "CONFIGURATION_SET_NOT_FOUND": AccountTrouble,
+    "CONFIGURATION_SET_SENDING_PAUSED": AccountTrouble,
+    "INVALID_SENDING_POOL_NAME": AccountTrouble,
+    "MAIL_FROM_DOMAIN_NOT_VERIFIED": AccountTrouble,
+    "ACCOUNT_DAILY_QUOTA_EXCEEDED": over_quota,
+    "ACCOUNT_THROTTLED": TryLater,
+    "TRANSIENT_FAILURE": TryLater,
+    "INVALID_PARAMETER": Refused,
+    "MESSAGE_REJECTED": Refused,
+    "TEMPLATE_DOES_NOT_EXIST": Refused,
+    "TEMPLATE_NOT_FOUND": Refused,
+    "FAILED": Unclear,  # SES does not say how far it came
+}
+
+BY_WORDS: Sequence[tuple[str, frozenset[str], Callable[[str], SendError]]] = (
+    # The sender's address or, in the sandbox, a reader's: "Email address is not verified. The following …"
+    (
+        "not verified",
+        frozenset({"MessageRejected", "MESSAGE_REJECTED", "BadRequestException"}),
+        AccountTrouble,
+    ),
+    ("Daily message quota", frozenset({"ThrottlingException", "ACCOUNT_THROTTLED"}), over_quota),
+    # "Missing final '@domain'", "Illegal address": somebody's, and nobody says whose.
+    ("address", frozenset({"BadRequestException"}), SomeRefused),
+    ("domain", frozenset({"BadRequestException"}), SomeRefused),
+)
+
+
+def failure(kind: str, reason: str) -> SendError | None:
+    """What SES's name for a failure means; None: not a name that is known here."""
+    for words, kinds, error in BY_WORDS:
+        if kind in kinds and words.lower() in reason.lower():
+            return error(reason)
+    return ERRORS[kind](reason) if kind in ERRORS else None
+
+
+def judge(answer: httpx.Response) -> SendError | None:
+    """SES names a failure of the call in a header, as AWS's REST JSON services do: `Name:http://…`."""
+    if answer.is_success:
+        return None
+    return failure(answer.headers.get("x-amzn-errortype", "").partition(":")[0], http.said(answer))
+
+
+def results(body: Any, emails: Sequence[Email], *, pause: float = 0) -> Answer:
+    """What became of each message, inside an accepted call; the order is ours.
+
+    Raises:
+        TryLater: of none of them anything came, and of all of them it may.
+    """
+    try:
+        told = [
+            (e.recipient, r["Status"], r) for e, r in zip(emails, body["BulkEmailEntryResults"], strict=True)
+        ]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+    accepted = {who: result.get("MessageId", "") for who, status, result in told if status == "SUCCESS"}
+    failed = {who: _failure(status, result) for who, status, result in told if status != "SUCCESS"}
+    later = {who: error for who, error in failed.items() if isinstance(error, TryLater)}
+    if later and len(later) == len(emails):
+        raise max(later.values(), key=lambda error: error.after or 0)
+    return Answer(
+        receipts=accepted,
+        refused={who: str(error) for who, error in failed.items() if isinstance(error, Refused)},
+        later={who: str(error) for who, error in later.items()},
+        unclear={who: str(error) for who, error in failed.items() if isinstance(error, Unclear)},
+        pause=max([pause, *(error.after or 1 for error in later.values())]),
+    )
+
+
+def _failure(status: str, result: Mapping[str, Any]) -> SendError:
+    reason = f"{status}: {result.get('Error') or ''}".rstrip(": ")[: http.LONGEST_REASON]
+    return failure(status, reason) or Unclear(reason)
+
+
+def allowed(body: Any) -> Allowance:
+    """https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html; -1 a day is no limit."""
+    try:
+        quota = body["SendQuota"]
+        per_second, per_day = float(quota["MaxSendRate"]), float(quota["Max24HourSend"])
+        used = int(quota["SentLast24Hours"])
+        status, is_enabled = body.get("EnforcementStatus", "HEALTHY"), body.get("SendingEnabled", True)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+    if status == "SHUTDOWN" or not is_enabled:
+        raise AccountTrouble(
+            f"the account may not send: EnforcementStatus {status}, SendingEnabled {is_enabled}"
+        )
+    return Allowance(per_second=per_second, per_day=per_day if per_day >= 0 else None, used=used)
