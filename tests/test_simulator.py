@@ -6,22 +6,26 @@ import smtplib
 import socket
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
 from distributor.config import Provider
-from distributor.errors import AccountTrouble, Refused, SendError, TryLater, Unclear
+from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer
 from distributor.providers.by_type import email_provider
+from distributor.providers.protocol import EmailProvider, Finding
 from distributor.vendors import VENDORS
 from tests.providers.contract import BATCH, DIGEST, EMAILS, SENDER
 from tests.simulator.control import Handle, simulator
 from tests.simulator.faults import EFFECTS, Fault, Rule
 from tests.simulator.ledger import Window
+from tests.simulator.vendors import VENDORS as SIMULATED
 
 OVER_HTTP = sorted(set(VENDORS) - {"outbox", "smtp"})
 NEEDED = {
@@ -47,13 +51,18 @@ def sim(running: Handle) -> Handle:
     return running
 
 
+def client(vendor: str, sim: Handle | None = None) -> EmailProvider:
+    """A vendor's real client; with *sim*, one that speaks to the simulator."""
+    if vendor == "smtp":
+        own: dict[str, Any] = {"host": "127.0.0.1", "port": sim and sim.smtp_port, "security": "none"}
+    else:
+        own = {name: NEEDED[name] for name in VENDORS[vendor].needs} | {"base_url": sim and sim.url(vendor)}
+    return email_provider(Provider(type=vendor, **own))
+
+
 async def send(sim: Handle, vendor: str) -> Answer:
     """Three mails through a vendor's real client."""
-    if vendor == "smtp":
-        own: dict[str, Any] = {"host": "127.0.0.1", "port": sim.smtp_port, "security": "none"}
-    else:
-        own = {name: NEEDED[name] for name in VENDORS[vendor].needs} | {"base_url": sim.url(vendor)}
-    async with email_provider(Provider(type=vendor, **own)).connected() as calls:
+    async with client(vendor, sim).connected() as calls:
         return await calls.send(BATCH, DIGEST, EMAILS, sender=SENDER, media=lambda picture: b"")
 
 
@@ -98,6 +107,47 @@ async def test_every_client_reads_every_failure(
         await send(sim, vendor)
     assert sim.accepted() == (ONCE if is_accepted else {})
     assert sim.state()["faults"][0]["used"] == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("vendor", [vendor for vendor in OVER_HTTP if not SIMULATED[vendor].one_by_one])
+async def test_every_client_tells_a_bad_address_from_a_bad_call(sim: Handle, vendor: str):
+    """All are refused for the sake of one: either the client knows whom, or it asks for halves."""
+    sim.faults([{"effect": "bad_address", "pattern": "reader2"}])
+    try:
+        answer = await send(sim, vendor)
+    except SomeRefused:
+        pass
+    else:
+        assert (set(answer.refused), set(answer.later) | set(answer.refused)) == ({2}, {1, 2, 3})
+    assert sim.accepted() == {}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("vendor", [vendor for vendor in OVER_HTTP if SIMULATED[vendor].one_by_one])
+async def test_every_client_reads_who_was_refused(sim: Handle, vendor: str):
+    """Inside an accepted call one reader is refused; where the vendor does not say who, nobody is sure."""
+    sim.faults([{"effect": "refuse", "pattern": "reader2"}])
+    answer = await send(sim, vendor)
+    assert sim.accepted() == {KEYS[0]: 1, KEYS[2]: 1}
+    if vendor == "sparkpost":
+        assert set(answer.unclear) == {1, 2, 3}
+    else:
+        assert (set(answer.refused), set(answer.receipts)) == ({2}, {1, 3})
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("vendor", [v for v in OVER_HTTP if client(v).limits.found_after is not None])
+async def test_every_client_that_can_look_up_finds_what_was_accepted(sim: Handle, vendor: str):
+    """After a lost answer the vendor's own search has all of them, and none before the call."""
+    batch = replace(BATCH, called_at=datetime.now(UTC))
+    async with client(vendor, sim).connected() as calls:
+        finding = cast(Finding, calls)
+        assert await finding.find(batch, EMAILS) == {}
+        sim.faults([{"vendor": vendor, "effect": "reset_after"}])
+        with pytest.raises(Unclear):
+            await calls.send(batch, DIGEST, EMAILS, sender=SENDER, media=lambda picture: b"")
+        assert set(await finding.find(batch, EMAILS)) == {1, 2, 3}
 
 
 def post(sim: Handle, *keys: str, request: str = "r-1") -> httpx.Response:

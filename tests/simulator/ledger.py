@@ -61,6 +61,7 @@ class Ledger:
         self.accepted: Counter[str] = Counter()  # vendor -> messages
         self.statuses: dict[str, Counter[str]] = defaultdict(Counter)  # vendor -> what calls were answered
         self.taken: dict[str, list[Taken]] = defaultdict(list)  # delivery key or request key -> messages
+        self.by_vendor: dict[str, list[Taken]] = defaultdict(list)
         self._calls = defaultdict[str, Window](lambda: Window(1))
         self._calls_in_a_minute = defaultdict[str, Window](lambda: Window(60))
         self._messages = defaultdict[str, Window](lambda: Window(1))
@@ -106,6 +107,7 @@ class Ledger:
 
     def _index(self, taken: Sequence[Taken]) -> None:
         for one in taken:
+            self.by_vendor[one.vendor].append(one)
             self.taken[one.key].append(one)
             self.taken[one.request].append(one)
 

@@ -39,7 +39,7 @@ class Simulator:
             return vendor.other(request, self.ledger) or reply(404, {"message": "no such place"})
         try:
             call = vendor.read(request)
-            _check(call)
+            _check(vendor, call)
         except (AttributeError, LookupError, TypeError, ValueError) as error:
             self.unreadable.append(f"{vendor.name}: {type(error).__name__}: {error}")
             return reply(400, {"message": f"the simulator cannot read this: {error!r}"})
@@ -99,9 +99,9 @@ class Simulator:
         return {**self.ledger.state(), "faults": self.faults.state(), "unreadable": self.unreadable}
 
 
-def _check(call: Call) -> None:
-    if not call.keys:
-        raise ValueError("nobody to send to")
+def _check(vendor: Vendor, call: Call) -> None:
+    if not 1 <= len(call.keys) <= vendor.most:
+        raise ValueError(f"{len(call.keys)} messages; a call takes from 1 to {vendor.most}")
     if "" in call.keys:
         raise ValueError(f"no delivery key in message {call.keys.index('')}")
 

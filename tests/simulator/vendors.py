@@ -26,6 +26,7 @@ class Vendor:
     name: ClassVar[str]
     sends: ClassVar[str]  # a pattern of the path's end
     words: ClassVar[Mapping[str, Reply]]  # busy, quota, unauthorized, unknown
+    most: ClassVar[int]  # messages in a call
     one_by_one: ClassVar[bool] = True  # refuses within an accepted call
 
     def items(self, document: Any) -> Sequence[Any]:
@@ -76,6 +77,7 @@ class Ses(Vendor):
 
     name = "ses"
     sends = r"/v2/email/outbound-bulk-emails$"
+    most = 50
 
     @staticmethod
     def _exception(status: int, kind: str, message: str) -> Reply:
@@ -83,7 +85,7 @@ class Ses(Vendor):
 
     words: ClassVar = {
         "busy": _exception(429, "TooManyRequestsException", "Maximum sending rate exceeded."),
-        "quota": _exception(429, "TooManyRequestsException", "Daily message quota exceeded."),
+        "quota": _exception(400, "ThrottlingException", "Daily message quota exceeded."),
         "unauthorized": _exception(
             403, "UnrecognizedClientException", "The security token included in the request is invalid."
         ),
@@ -126,6 +128,7 @@ class Sendgrid(Vendor):
 
     name = "sendgrid"
     sends = r"/mail/send$"
+    most = 1000
     one_by_one = False  # who is suppressed is told by a later event
 
     @staticmethod
@@ -148,6 +151,12 @@ class Sendgrid(Vendor):
     def address(self, item: Any) -> str:
         return str(item["to"][0]["email"])
 
+    def read(self, request: Request) -> Call:
+        call = super().read(request)
+        if len({address.lower() for address in call.addresses}) < len(call.addresses):
+            raise ValueError("an address may stand in a request once")
+        return call
+
     def accepted(self, call: Call, refused: Collection[int]) -> Reply:
         return Reply(status=202, headers={"X-Message-Id": call.id})
 
@@ -160,6 +169,7 @@ class Mailgun(Vendor):
 
     name = "mailgun"
     sends = r"/v3/[^/]+/messages$"
+    most = 1000
     one_by_one = False
 
     @staticmethod
@@ -177,13 +187,14 @@ class Mailgun(Vendor):
     def read(self, request: Request) -> Call:
         form = fields(request)
         variables = orjson.loads(form.pop("recipient-variables", [b"{}"])[0])
-        addresses = [bare(to) for line in form.pop("to") for to in line.decode().split(",")]
+        addresses = [to for line in form.pop("to") for to in ADDRESSES.findall(line.decode())]
         if len(addresses) > 1 and variables.keys() != set(addresses):
             # Without variables of their own everybody sees everybody: a mistake that no test should survive.
             raise ValueError("recipient-variables do not name exactly those in `to`")
         own = [variables.get(address, {}) for address in addresses]
         short = {name: value[0].decode() for name, value in form.items() if len(value[0]) < 1000}
-        return Call(keys=keys_of(own), addresses=addresses, request=request_key(short, *islice(own, 1)))
+        about = (request.headers["content-type"], short, *islice(own, 1))  # our boundary has the request key
+        return Call(keys=keys_of(own), addresses=addresses, request=request_key(*about))
 
     def accepted(self, call: Call, refused: Collection[int]) -> Reply:
         return reply(200, {"id": f"<{call.id}@news.example>", "message": "Queued. Thank you."})
@@ -193,20 +204,29 @@ class Mailgun(Vendor):
 
     def other(self, request: Request, ledger: Ledger) -> Reply | None:
         """https://documentation.mailgun.com/docs/mailgun/api-reference/send/mailgun/events/get-v3--domain-name--events"""
-        if not re.search(r"/v3/[^/]+/events", request.path):
+        if not (asked := re.search(r"(/v3/[^/]+/events)(?:/([\d.]+)-([\d.]+)-(\d+)-(\d+))?$", request.path)):
             return None
+        if asked[2]:
+            begin, end, first, limit = float(asked[2]), float(asked[3]), int(asked[4]), int(asked[5])
+        else:
+            query = dict(parse_qsl(request.query))
+            begin, end = float(query["begin"]), float(query["end"])
+            first, limit = 0, min(int(query.get("limit", 100)), 300)
+        events = [one for one in ledger.by_vendor[self.name] if begin <= one.at <= end]
         items = [
             {
                 "event": "accepted",
                 "id": f"event-{one.key}",
                 "timestamp": one.at,
                 "recipient": one.address,
-                "message": {"headers": {"message-id": f"call-{one.key}@news.example"}},
-                "user-variables": {"delivery": one.key, "batch": one.request},
+                "message": {"headers": {"message-id": f"{one.key}@news.example"}},
+                "user-variables": {"delivery": one.key},
             }
-            for one in asked_for(request, ledger, self.name)
+            for one in events[first : first + limit]
         ]
-        return reply(200, {"items": items, "paging": {}})
+        page = f"{begin}-{end}-{first + limit}-{limit}"  # there is always a next one; the last is empty
+        host = f"http://{request.headers['host']}/{self.name}"
+        return reply(200, {"items": items, "paging": {"next": f"{host}{asked[1]}/{page}"}})
 
 
 class Postmark(Vendor):
@@ -214,6 +234,7 @@ class Postmark(Vendor):
 
     name = "postmark"
     sends = r"/email/batch$"
+    most = 500
 
     words: ClassVar = {
         "busy": Reply(status=429),  # says nothing and has no header
@@ -278,6 +299,7 @@ class Resend(Vendor):
 
     name = "resend"
     sends = r"/emails/batch$"
+    most = 100
 
     @staticmethod
     def _error(status: int, name: str, message: str) -> Reply:
@@ -320,6 +342,7 @@ class Brevo(Vendor):
 
     name = "brevo"
     sends = r"/smtp/email$"
+    most = 2000
     one_by_one = False
 
     words: ClassVar = {
@@ -353,12 +376,29 @@ class Brevo(Vendor):
     def other_body(self) -> Reply:
         return reply(400, {"code": "duplicate_parameter", "message": "idempotencyKey already used"})
 
+    def other(self, request: Request, ledger: Ledger) -> Reply | None:
+        """https://developers.brevo.com/reference/get-email-event-report"""
+        if not request.path.endswith("/smtp/statistics/events"):
+            return None
+        events = [
+            {
+                "email": one.address,
+                "date": "2026-11-23T10:00:00.000+00:00",
+                "messageId": f"<{one.key}@smtp-relay.mailin.fr>",
+                "event": "requests",
+                "tag": one.request,
+            }
+            for one in asked_for(request, ledger, self.name)
+        ]
+        return reply(200, {"events": events} if events else {})
+
 
 class Mailjet(Vendor):
     """https://dev.mailjet.com/email/guides/send-api-v31/"""
 
     name = "mailjet"
     sends = r"/v3\.1/send$"
+    most = 50
 
     @staticmethod
     def _error(status: int, code: str, message: str) -> Reply:
@@ -428,6 +468,7 @@ class Sparkpost(Vendor):
 
     name = "sparkpost"
     sends = r"/v1/transmissions/?$"
+    most = 2000  # advised (developers.sparkpost.com), the only figure there is
 
     @staticmethod
     def _errors(status: int, code: str, message: str) -> Reply:
@@ -465,6 +506,7 @@ class Mailersend(Vendor):
 
     name = "mailersend"
     sends = r"/bulk-email$"
+    most = 500
     one_by_one = False
 
     words: ClassVar = {
@@ -541,6 +583,10 @@ def asked_for(request: Request, ledger: Ledger, vendor: str) -> list[Taken]:
     found = [one for key in sorted(wanted) for one in ledger.taken.get(key, ()) if one.vendor == vendor]
     address = dict(parse_qsl(request.query)).get("recipient")
     return [one for one in found if address in (None, one.address)]
+
+
+# The addresses of a line `"Name, with a comma" <ada@example.org>, bob@example.org`.
+ADDRESSES = re.compile(r'(?:"[^"]*" *)?<?([^\s<>,"]+@[^\s<>,"]+)>?')
 
 
 def bare(address: str) -> str:
