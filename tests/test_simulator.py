@@ -21,7 +21,7 @@ from distributor.model import Answer
 from distributor.providers.by_type import email_provider
 from distributor.providers.protocol import EmailProvider, Finding
 from distributor.vendors import VENDORS
-from tests.providers.contract import BATCH, DIGEST, EMAILS, SENDER
+from tests.providers.contract import BATCH, DIGEST, EMAILS, SENDER, email
 from tests.simulator.control import Handle, simulator
 from tests.simulator.faults import EFFECTS, Fault, Rule
 from tests.simulator.ledger import Window
@@ -34,7 +34,7 @@ NEEDED = {
     "region": "us-east-1",
     "domain": "news.example",
 }
-KEYS = [email.key for email in EMAILS]
+KEYS = [one.key for one in EMAILS]
 ONCE = dict.fromkeys(KEYS, 1)
 MESSAGE = "Subject: x\r\nMessage-ID: <7-1-abcdef01@news.example>\r\n\r\nHello\r\n.dotted\r\n"
 
@@ -73,7 +73,7 @@ async def test_every_client_is_understood_and_understands(sim: Handle, vendor: s
     answer = await send(sim, vendor)
     assert sim.state()["unreadable"] == []
     assert sim.accepted() == ONCE
-    assert [(taken.key, taken.address) for taken in sim.taken()] == [(e.key, e.address) for e in EMAILS]
+    assert [(taken.key, taken.address) for taken in sim.taken()] == [(one.key, one.address) for one in EMAILS]
     assert answer.receipt or set(answer.receipts) == {1, 2, 3}
     assert not answer.refused
     assert not answer.later
@@ -150,6 +150,22 @@ async def test_every_client_that_can_look_up_finds_what_was_accepted(sim: Handle
         assert set(await finding.find(batch, EMAILS)) == {1, 2, 3}
 
 
+@pytest.mark.anyio
+async def test_mailguns_events_come_page_by_page(sim: Handle):
+    """What a page of 300 cannot hold is on the next."""
+    batch = replace(BATCH, called_at=datetime.now(UTC))
+    many = [email(number) for number in range(1, 701)]
+    async with client("mailgun", sim).connected() as calls:
+        await calls.send(batch, DIGEST, many, sender=SENDER, media=lambda picture: b"")
+        assert len(await cast(Finding, calls).find(batch, many)) == 700
+
+
+def test_more_than_a_call_takes_is_refused(sim: Handle):
+    """The vendors' own limits hold."""
+    assert post(sim, *(email(number).key for number in range(101))).status_code == 400
+    assert "101 messages" in sim.state()["unreadable"][0]
+
+
 def post(sim: Handle, *keys: str, request: str = "r-1") -> httpx.Response:
     """A call as Resend's documentation shows it."""
     emails = [
@@ -163,7 +179,7 @@ def post(sim: Handle, *keys: str, request: str = "r-1") -> httpx.Response:
         for key in keys
     ]
     headers = {"Idempotency-Key": request} if request else {}
-    return httpx.post(f"{sim.url('resend')}/emails/batch", json=emails, headers=headers, trust_env=False)
+    return sim.http.post(f"{sim.url('resend')}/emails/batch", json=emails, headers=headers)
 
 
 def test_the_same_idempotency_key_accepts_nothing_twice(sim: Handle):
@@ -270,6 +286,17 @@ def test_what_was_accepted_outlives_the_simulator(tmp_path: Path):
         sim.start()
         post(sim, KEYS[0], request="")
         assert sim.state()["doubled"] == sim.accepted() == {KEYS[0]: 2}
+
+
+def test_idempotency_outlives_the_simulator(tmp_path: Path):
+    """Killed after it accepted, it knows the call again, and who was refused in it."""
+    with simulator(tmp_path / "accepted.tsv") as sim:
+        sim.faults([{"effect": "refuse", "pattern": KEYS[1]}])
+        first = post(sim, *KEYS, request=BATCH.key)
+        sim.kill()
+        sim.start()
+        assert post(sim, *KEYS, request=BATCH.key).json() == first.json()
+        assert sim.accepted() == {KEYS[0]: 1, KEYS[2]: 1}
 
 
 def test_nothing_is_left_running(tmp_path: Path):

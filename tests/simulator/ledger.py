@@ -87,6 +87,14 @@ class Ledger:
             os.fsync(self._file)
         self._index(taken)
 
+    def by_request(self) -> list[Taken]:
+        """One message of each call that had a key of its own."""
+        return [found[0] for key, found in self.taken.items() if key == found[0].request != "-"]
+
+    def missing(self, keys: Sequence[str]) -> list[int]:
+        """The places of those that were never accepted."""
+        return [place for place, key in enumerate(keys) if key not in self.keys]
+
     def state(self) -> dict[str, object]:
         doubled = {key: count for key, count in self.keys.items() if count > 1}
         return {

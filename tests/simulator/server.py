@@ -31,7 +31,10 @@ class Simulator:
         self.faults = Faults()
         self.latency = latency
         self.unreadable: list[str] = []  # requests that no vendor could read, and why
-        self._known: dict[str, tuple[bytes, Collection[int]]] = {}  # idempotency key -> body's hash, refused
+        # Idempotency key -> hash of the body, and who was refused; from before a restart the key alone.
+        self._known: dict[str, tuple[bytes, Collection[int]] | None] = {
+            f"{one.vendor} {one.request}": None for one in ledger.by_request()
+        }
 
     def answer(self, vendor: Vendor, request: Request, struck: Struck) -> Reply:
         """What the vendor says; what it accepts is in the ledger by then."""
@@ -60,7 +63,7 @@ class Simulator:
         if call.idempotency:
             key, digest = f"{vendor.name} {call.idempotency}", hashlib.blake2b(request.body).digest()
             if key in self._known:
-                before, refused = self._known[key]
+                before, refused = self._known[key] or (digest, self.ledger.missing(call.keys))
                 return vendor.repeated(call, refused) if before == digest else vendor.other_body()
             self._known[key] = (digest, refused)
         taken = [place for place in range(len(call.keys)) if place not in refused] if refused else None
