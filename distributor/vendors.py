@@ -21,6 +21,7 @@ VENDORS: Mapping[str, Vendor] = {
     # Its API marks no attachment as inline: https://anymail.dev/en/stable/esps/brevo/ (read 2026-11-23)
     "brevo": Vendor(at="brevo:Brevo", needs=("key",), inline_pictures=False),
     "mailgun": Vendor(at="mailgun:Mailgun", needs=("key", "domain"), takes=("region",)),
+    "mailjet": Vendor(at="mailjet:Mailjet", needs=("key", "secret")),
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
     "postmark": Vendor(at="postmark:Postmark", needs=("key",), takes=("stream",)),
     # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
