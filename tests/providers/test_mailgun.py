@@ -20,8 +20,9 @@ from pydantic import SecretStr
 
 from distributor.config import Provider
 from distributor.errors import AccountTrouble, ConfigError, Refused, SomeRefused, TryLater, Unclear
+from distributor.providers.email import mailgun
 from distributor.providers.email.mailgun import Mailgun
-from tests.providers.contract import BATCH, DIGEST, EMAILS, NOW, FarEnd, Message, Vendor, send
+from tests.providers.contract import BATCH, DIGEST, EMAILS, NOW, SENDER, FarEnd, Message, Vendor, send
 
 SETTINGS = Provider(type="mailgun", key=SecretStr("key-123"), domain="mg.news.example")
 
@@ -158,6 +159,19 @@ async def test_mailguns_own_syntax_in_an_article_is_only_text():
     assert message.text == f"{words} {name}"
 
 
+def test_the_newsletter_is_named_however_long_its_title_is():
+    """Sender and answers as configured, quoted; List-Id on one line, in ASCII."""
+    sender = replace(SENDER, reply_to="Ed, the Editor <ed@news.example>", list_name="Großer Morgen " * 9)
+    fields = mailgun.form(BATCH, DIGEST, EMAILS, sender, lambda picture: b"")
+    told = {name: value[1].decode() for name, value in fields}
+    assert told["from"] == '"The Morning" <news@news.example>'
+    assert told["h:Reply-To"] == '"Ed, the Editor" <ed@news.example>'
+    list_id = told["h:List-Id"]
+    assert list_id.isascii()
+    assert list_id.isprintable()
+    assert list_id.endswith("<m.news.example>")
+
+
 @pytest.mark.anyio
 async def test_names_cannot_add_a_recipient():
     """A name is quoted, and has nothing in it that ends a quotation."""
@@ -261,8 +275,8 @@ def pages(*contents: list[dict[str, Any]], host: str = "api.mailgun.net") -> Far
 
 
 async def find(far_end: FarEnd, *, called_at: datetime = NOW, now: datetime = NOW) -> dict[int, str]:
-    mailgun = Mailgun(SETTINGS, transport=far_end.transport(), clock=lambda: now)
-    async with mailgun.connected() as calls:
+    provider = Mailgun(SETTINGS, transport=far_end.transport(), clock=lambda: now)
+    async with provider.connected() as calls:
         return dict(await calls.find(replace(BATCH, called_at=called_at), EMAILS))
 
 

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from distributor.config import Provider
 from distributor.errors import AccountTrouble, ConfigError, Refused, SomeRefused, TryLater
 from distributor.model import Digest
-from distributor.providers.email.sendgrid import SendGrid
-from tests.providers.contract import DIGEST, EMAILS, FarEnd, Message, Vendor, body, send
+from distributor.providers.email.sendgrid import SendGrid, payload
+from tests.providers.contract import BATCH, DIGEST, EMAILS, SENDER, FarEnd, Message, Vendor, body, send
 
 SETTINGS = Provider(type="sendgrid", key=SecretStr("SG.123"))
 
@@ -194,6 +194,30 @@ async def test_names_have_neither_commas_nor_semicolons():
     await send(VENDOR, far_end, [replace(EMAILS[0], name="Lovelace, Ada;\nCountess")])
     [one] = body(far_end.requests[0])["personalizations"]
     assert one["to"] == [{"email": "reader1@example.org", "name": "Lovelace  Ada Countess"}]
+
+
+def test_the_newsletter_is_named_however_long_its_title_is():
+    """Sender and answers as configured; List-Id on one line, in ASCII, for each reader."""
+    sender = replace(SENDER, reply_to="Ed, the Editor <ed@news.example>", list_name="Großer Morgen " * 9)
+    told = payload(BATCH, DIGEST, EMAILS, sender, lambda picture: b"")
+    assert told["from"] == {"email": "news@news.example", "name": "The Morning"}
+    assert told["reply_to"] == {"email": "ed@news.example", "name": "Ed, the Editor"}
+    for one in told["personalizations"]:
+        list_id = one["headers"]["List-Id"]
+        assert list_id.isascii()
+        assert list_id.isprintable()
+        assert list_id.endswith("<m.news.example>")
+
+
+@pytest.mark.anyio
+async def test_who_has_too_much_to_fill_in_is_refused_alone():
+    """Substitutions may have 10 000 bytes a reader: who has more is named, and is the only one."""
+    far_end = answering(
+        400, ("The substitutions may not exceed 10000 bytes.", "personalizations.0.substitutions")
+    )
+    answer = await send(VENDOR, far_end)
+    assert set(answer.refused) == {1}
+    assert set(answer.later) == {2, 3}
 
 
 @pytest.mark.anyio

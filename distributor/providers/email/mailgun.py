@@ -111,8 +111,8 @@ class Calls:
     def _events(self, called_at: datetime) -> httpx.Request:
         asked = {
             "event": "accepted",
-            "begin": f"{(called_at - BEFORE).timestamp():.0f}",
-            "end": f"{(called_at + AFTER).timestamp():.0f}",
+            "begin": f"{(called_at - AROUND).timestamp():.0f}",
+            "end": f"{(called_at + AROUND).timestamp():.0f}",
             "ascending": "yes",
             "limit": "300",  # the most
         }
@@ -128,8 +128,7 @@ class Calls:
 
 # Events are kept for a day on free accounts (user manual, "Events"); 3 days says the API reference.
 KEPT = timedelta(hours=23)
-BEFORE = timedelta(minutes=1)  # for clocks
-AFTER = timedelta(minutes=15)  # for a slow call, and a queue in front of the event
+AROUND = timedelta(minutes=15)  # for clocks that differ, a slow call, and a queue in front of the event
 MOST_PAGES = 1000  # 300 000 events
 
 
