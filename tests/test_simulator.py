@@ -167,6 +167,10 @@ def test_more_than_a_call_takes_is_refused(sim: Handle):
 
 
 def post(sim: Handle, *keys: str, request: str = "r-1") -> httpx.Response:
+    return sim.http.send(resend_call(sim, *keys, request=request))
+
+
+def resend_call(sim: Handle, *keys: str, request: str = "r-1", timeout: float = 30) -> httpx.Request:
     """A call as Resend's documentation shows it."""
     emails = [
         {
@@ -179,7 +183,8 @@ def post(sim: Handle, *keys: str, request: str = "r-1") -> httpx.Response:
         for key in keys
     ]
     headers = {"Idempotency-Key": request} if request else {}
-    return sim.http.post(f"{sim.url('resend')}/emails/batch", json=emails, headers=headers)
+    url = f"{sim.url('resend')}/emails/batch"
+    return sim.http.build_request("POST", url, json=emails, headers=headers, timeout=timeout)
 
 
 def test_the_same_idempotency_key_accepts_nothing_twice(sim: Handle):
@@ -191,6 +196,28 @@ def test_the_same_idempotency_key_accepts_nothing_twice(sim: Handle):
     assert sim.state()["calls"] == {"resend": {"200": 2, "409": 1}}
 
 
+def test_a_call_that_comes_while_it_is_under_way_is_told_so(sim: Handle):
+    """The same key before the first answer has left: another conflict, which is no refusal."""
+    sim.faults([{"effect": "delay", "seconds": 20, "count": 1}])
+    with pytest.raises(httpx.ReadTimeout):
+        sim.http.send(resend_call(sim, *KEYS, timeout=0.05))
+    answer = post(sim, *KEYS)
+    assert (answer.status_code, answer.json()["name"]) == (409, "concurrent_idempotent_requests")
+    assert sim.accepted() == ONCE
+
+
+def test_a_request_that_is_cut_off_is_not_accepted(sim: Handle):
+    """A client that dies in the middle of its body has sent nothing."""
+    request = resend_call(sim, *KEYS)
+    with socket.create_connection(("127.0.0.1", sim.port)) as connection:
+        head = f"POST {request.url.path} HTTP/1.1\r\nContent-Length: {len(request.content)}\r\n\r\n"
+        connection.sendall(head.encode() + request.content[:-1])
+        connection.shutdown(socket.SHUT_WR)
+        assert connection.recv(1) == b""  # it has noticed
+    assert sim.state()["calls"] == {"resend": {"cut off": 1}}
+    assert sim.accepted() == {}
+
+
 def test_a_key_that_comes_twice_is_counted_twice(sim: Handle):
     """Two calls that the vendor cannot tell to be one are two mails, and the state names the key."""
     post(sim, KEYS[0], KEYS[1], request="")
@@ -198,6 +225,7 @@ def test_a_key_that_comes_twice_is_counted_twice(sim: Handle):
     state = sim.state()
     assert sim.accepted() == {KEYS[0]: 1, KEYS[1]: 2}
     assert (state["accepted"], state["keys"], state["doubled"]) == (3, 2, {KEYS[1]: 2})
+    assert state["most_calls_per_minute"] == {"resend": 2}
 
 
 def test_a_message_without_a_key_is_refused_and_remembered(sim: Handle):

@@ -8,7 +8,9 @@ import re
 import socket
 import struct
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 from http import HTTPStatus
+from time import monotonic
 from typing import Any
 
 import orjson
@@ -31,8 +33,7 @@ class Simulator:
         self.faults = Faults()
         self.latency = latency
         self.unreadable: list[str] = []  # requests that no vendor could read, and why
-        # Idempotency key -> hash of the body, and who was refused; from before a restart the key alone.
-        self._known: dict[str, tuple[bytes, Collection[int]] | None] = {
+        self._known: dict[str, _Known | None] = {  # by idempotency key; of what came before a restart: None
             f"{one.vendor} {one.request}": None for one in ledger.by_request()
         }
 
@@ -54,18 +55,23 @@ class Simulator:
         refused = {place for rule in struck.refusals for place in rule.means(call.addresses)}
         if refused and not vendor.one_by_one:
             return vendor.bad_address(call, min(refused))
-        answer = self._accept(vendor, request, call, refused)
+        answer = self._accept(vendor, request, call, refused, self.latency + struck.delay)
         if end and end.effect == "gateway_after":
             return page(502)
         return page(200) if end and end.effect == "html" else answer
 
-    def _accept(self, vendor: Vendor, request: Request, call: Call, refused: Collection[int]) -> Reply:
+    def _accept(
+        self, vendor: Vendor, request: Request, call: Call, refused: Collection[int], takes: float
+    ) -> Reply:
         if call.idempotency:
-            key, digest = f"{vendor.name} {call.idempotency}", hashlib.blake2b(request.body).digest()
+            key, now = f"{vendor.name} {call.idempotency}", monotonic()
+            own = _Known(hashlib.blake2b(request.body).digest(), refused, now + takes)
             if key in self._known:
-                before, refused = self._known[key] or (digest, self.ledger.missing(call.keys))
-                return vendor.repeated(call, refused) if before == digest else vendor.other_body()
-            self._known[key] = (digest, refused)
+                before = self._known[key] or replace(own, refused=self.ledger.missing(call.keys), until=0)
+                if before.digest != own.digest:
+                    return vendor.other_body()
+                return vendor.repeated(call, before.refused, is_under_way=now < before.until)
+            self._known[key] = own
         taken = [place for place in range(len(call.keys)) if place not in refused] if refused else None
         self.ledger.accept(
             vendor.name,
@@ -102,6 +108,15 @@ class Simulator:
         return {**self.ledger.state(), "faults": self.faults.state(), "unreadable": self.unreadable}
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A call that was accepted under an idempotency key."""
+
+    digest: bytes  # of its body
+    refused: Collection[int]
+    until: float  # by the monotonic clock: when its answer leaves
+
+
 def _check(vendor: Vendor, call: Call) -> None:
     if not 1 <= len(call.keys) <= vendor.most:
         raise ValueError(f"{len(call.keys)} messages; a call takes from 1 to {vendor.most}")
@@ -134,6 +149,10 @@ class Connection(asyncio.Protocol):
         self._buffer += data
         self._go_on()
 
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._head and self._head.vendor:
+            self._simulator.ledger.answered(self._head.vendor.name, "cut off")  # the body never came
+
     def _go_on(self) -> None:
         if self._is_busy or self._transport.is_closing():
             return
@@ -165,6 +184,7 @@ class Connection(asyncio.Protocol):
         head.struck = self._simulator.faults.strike(head.vendor.name, "call", path=head.path, sends=sends)
         if head.struck.end and head.struck.end.effect == "reset":
             self._simulator.ledger.answered(head.vendor.name, "reset")
+            self._head = None
             self._reset()
 
     def _finish(self, head: _Head, body: bytes) -> None:

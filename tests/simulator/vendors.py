@@ -63,8 +63,8 @@ class Vendor:
         """The answer to a known idempotency key with another body."""
         raise NotImplementedError
 
-    def repeated(self, call: Call, refused: Collection[int]) -> Reply:
-        """The answer to a known idempotency key with the same body."""
+    def repeated(self, call: Call, refused: Collection[int], *, is_under_way: bool) -> Reply:
+        """The answer to a known idempotency key with the same body, perhaps before the first has left."""
         return self.accepted(call, refused)
 
     def other(self, request: Request, ledger: Ledger) -> Reply | None:
@@ -332,6 +332,13 @@ class Resend(Vendor):
         """https://resend.com/docs/dashboard/emails/idempotency-keys"""
         return request.headers.get("idempotency-key", "")
 
+    def repeated(self, call: Call, refused: Collection[int], *, is_under_way: bool) -> Reply:
+        """https://resend.com/docs/api-reference/errors, under concurrent_idempotent_requests"""
+        if not is_under_way:
+            return self.accepted(call, refused)
+        told = "Same idempotency key used while original request is still in progress."
+        return self._error(409, "concurrent_idempotent_requests", told)
+
     def other_body(self) -> Reply:
         told = "This idempotency key has been used on a request with a different payload."
         return self._error(409, "invalid_idempotent_request", told)
@@ -369,7 +376,7 @@ class Brevo(Vendor):
         """https://developers.brevo.com/docs/heterogenous-versions-batch-emails"""
         return str(document.get("headers", {}).get("idempotencyKey", ""))
 
-    def repeated(self, call: Call, refused: Collection[int]) -> Reply:
+    def repeated(self, call: Call, refused: Collection[int], *, is_under_way: bool) -> Reply:
         """An error, by the same page: within 30 minutes it "returns a duplicate_parameter error"."""
         return self.other_body()
 
