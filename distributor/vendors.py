@@ -21,6 +21,8 @@ VENDORS: Mapping[str, Vendor] = {
     # Its API marks no attachment as inline: https://anymail.dev/en/stable/esps/brevo/ (read 2026-11-23)
     "brevo": Vendor(at="brevo:Brevo", needs=("key",), inline_pictures=False),
     "mailgun": Vendor(at="mailgun:Mailgun", needs=("key", "domain"), takes=("region",)),
+    # Headers of one's own need its Professional plan: https://www.mailersend.com/help/custom-headers
+    "mailersend": Vendor(at="mailersend:MailerSend", needs=("key",), one_click=False),
     "mailjet": Vendor(at="mailjet:Mailjet", needs=("key", "secret")),
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
     "postmark": Vendor(at="postmark:Postmark", needs=("key",), takes=("stream",)),
@@ -28,6 +30,9 @@ VENDORS: Mapping[str, Vendor] = {
     "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
     "sendgrid": Vendor(at="sendgrid:SendGrid", needs=("key",), takes=("region",)),
     "ses": Vendor(at="ses:Ses", needs=("region", "key", "secret"), takes=("configuration_set",)),
+    "smtp": Vendor(
+        at="smtp:Smtp", needs=("host",), takes=("port", "security", "username", "password", "dkim")
+    ),
 }
 
 COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type

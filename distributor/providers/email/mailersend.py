@@ -1,0 +1,241 @@
+"""MailerSend: https://developers.mailersend.com/api/v1/email.html#send-bulk-emails"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import anyio
+import httpx
+import orjson
+
+from distributor.config import Provider, mailbox
+from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
+from distributor.model import Answer, Batch, Digest, Email
+from distributor.providers import http
+from distributor.providers.email.mime import Sender
+from distributor.providers.protocol import EmailLimits, Media
+from distributor.slots import Slotted, split
+
+BASE_URL = "https://api.mailersend.com"
+
+# The codes at the end of its sentences (https://developers.mailersend.com/general, read 2026-11-23).
+ACCOUNT = frozenset(
+    {
+        "MS42204",  # email quota of the account
+        "MS42207",  # domain not verified
+        "MS42216",  # needs another plan
+        "MS42222",  # quota of a trial domain
+        "MS42225",  # recipients of a trial domain
+        "MS42226",  # domain of a template not verified
+    }
+)
+ADDRESS = frozenset({"MS42201", "MS42208"})  # twice in a list; no valid address
+DAILY = "MS42901"  # of API calls, till midnight UTC
+AN_HOUR = 3600.0  # seconds
+
+# MailerSend fills in "{{x}}" and compiles "{%" in every mail, and knew "{$x}" before: in an article they are
+# text, so their first brace comes back as a value.
+BRACE = "{{brace}}"
+OPENS = re.compile(r"\{(?=[{%#$]|\Z)")
+
+
+class MailerSend:
+    """Each message is complete: its batch call is many single mails.
+
+    List-Unsubscribe is MailerSend's own below its Professional plan
+    (https://www.mailersend.com/help/custom-headers, read 2026-11-23), so none is asked for.
+    """
+
+    # 500 mails fit; with 100 of some 60 kB the request stays near 5 MB. There may be ten calls a minute, and
+    # a batch takes two: it is asked once what became of it. There is no request key: a call again is a mail
+    # again.
+    limits = EmailLimits(recipients_per_call=100, calls_per_minute=5)
+
+    def __init__(
+        self,
+        settings: Provider,
+        *,
+        transport: httpx.AsyncBaseTransport | None = None,
+        patience: float = 5,  # seconds from a batch to the question what became of it
+    ) -> None:
+        self._settings = settings
+        self._transport = transport
+        self._patience = patience
+
+    @asynccontextmanager
+    async def connected(self) -> AsyncIterator[Calls]:
+        base_url = self._settings.base_url or BASE_URL
+        headers = {
+            "Accept": "application/json",
+            "Authorization": f"Bearer {self._settings.key.get_secret_value()}",
+        }
+        async with http.client(base_url, headers=headers, transport=self._transport) as opened:
+            yield Calls(opened, self._patience)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """MailerSend, while there are connections to it."""
+
+    _http: httpx.AsyncClient
+    _patience: float
+
+    async def send(
+        self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
+    ) -> Answer:
+        request = self._http.build_request(
+            "POST",
+            "/v1/bulk-email",
+            content=orjson.dumps(payload(batch, digest, emails, sender, media)),
+            headers={"Content-Type": "application/json"},
+        )
+        try:
+            answer = await http.exchange(self._http, request, judge=judge)
+        except Named as told:
+            return told.answer(emails)
+        id_ = bulk_id(http.body(answer))
+        return replace(outcome(await self._status(id_), id_, emails), pause=http.pause(answer))
+
+    async def _status(self, id_: str) -> Mapping[str, Any]:
+        """What MailerSend has made of the batch so far; nothing, if it does not say.
+
+        It checks the messages after its 202. Without this question a domain that is not verified would look
+        like an edition that everybody has. Asked once: the rest is told by events.
+        """
+        await anyio.sleep(self._patience)
+        try:
+            request = self._http.build_request("GET", f"/v1/bulk-email/{id_}")
+            body = http.body(await http.exchange(self._http, request))
+            return dict(body["data"]) if isinstance(body, dict) else {}
+        except (SendError, KeyError, TypeError, ValueError):
+            return {}
+
+
+class Named(Refused):
+    """Nothing was accepted, for the sake of the recipients whose places the answer names."""
+
+    def __init__(self, reason: str, places: Mapping[int, str]) -> None:
+        super().__init__(reason)
+        self._places = places
+
+    def answer(self, emails: Sequence[Email]) -> Answer:
+        refused = {emails[p].recipient: said for p, said in self._places.items() if p < len(emails)}
+        if not refused:
+            raise Refused(str(self))
+        rest = [email.recipient for email in emails if email.recipient not in refused]
+        return Answer(refused=refused, later=dict.fromkeys(rest, "others of the same call were refused"))
+
+
+def payload(
+    batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media
+) -> list[dict[str, Any]]:
+    html, text = plain_pieces(digest.html), plain_pieces(digest.text)
+    same: dict[str, Any] = {"from": person(sender.from_), "subject": plain(digest.subject)}
+    if sender.reply_to:
+        same["reply_to"] = person(sender.reply_to)
+    if digest.pictures:
+        same["attachments"] = attachments(digest, media)
+    return [_message(batch, email, same, html, text) for email in emails]
+
+
+def _message(
+    batch: Batch, email: Email, same: Mapping[str, Any], html: Slotted, text: Slotted
+) -> dict[str, Any]:
+    values = {slot: plain(value) for slot, value in email.slots.items()}
+    return {
+        **same,
+        "to": [{"email": email.address}],
+        "html": html.fill(values),
+        "text": text.fill(values, escape=False),
+        "personalization": [{"email": email.address, "data": {"brace": "{"}}],
+        "tags": [email.key, batch.key],
+    }
+
+
+def plain(text: str) -> str:
+    """*text* that MailerSend's templates give back as it is."""
+    return OPENS.sub(BRACE, text)
+
+
+def plain_pieces(text: str) -> Slotted:
+    pieces = list(split(text).pieces)
+    pieces[0::2] = [plain(piece) for piece in pieces[0::2]]
+    return Slotted(pieces=tuple(pieces))
+
+
+def person(text: str) -> dict[str, str]:
+    name, address = mailbox(text)
+    return {"email": address} | ({"name": name} if name else {})
+
+
+def attachments(digest: Digest, media: Media) -> list[dict[str, str]]:
+    return [
+        {
+            "content": b64encode(media(picture)).decode(),
+            "disposition": "inline",
+            "filename": picture.name,
+            "id": picture.hash,
+        }
+        for picture in digest.pictures
+    ]
+
+
+def bulk_id(body: Any) -> str:
+    try:
+        return str(body["bulk_email_id"])
+    except (KeyError, TypeError) as error:
+        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+
+
+def outcome(status: Mapping[str, Any], id_: str, emails: Sequence[Email]) -> Answer:
+    """Who is accepted, by the batch's status.
+
+    How its errors name a message is not documented: a reader counts as suppressed when their address is told,
+    and what cannot be attributed is unclear for all.
+
+    Raises:
+        AccountTrouble: no message was made, and a person can mend it.
+        Refused: no message was made.
+    """
+    said = orjson.dumps(status.get("validation_errors")).decode()[: http.LONGEST_REASON]
+    if not status.get("validation_errors_count"):
+        told = orjson.dumps(status.get("suppressed_recipients")).decode().lower()
+        gone = {e.recipient: "suppressed by MailerSend" for e in emails if f'"{e.address.lower()}"' in told}
+        return Answer(receipt=id_, refused=gone)
+    if status.get("messages_id"):
+        return Answer(unclear={email.recipient: f"of batch {id_} some: {said}" for email in emails})
+    raise AccountTrouble(said) if codes(said) & ACCOUNT else Refused(said)
+
+
+def judge(answer: httpx.Response) -> SendError | None:
+    """A 422 says which message's recipient is wrong, or by a code whom else it is about."""
+    if answer.status_code == 421:  # maintenance
+        return TryLater(http.said(answer), after=http.retry_after(answer))
+    found = codes(answer.text) if answer.status_code in (422, 429) else set()
+    if DAILY in found:
+        return TryLater(http.said(answer), after=http.retry_after(answer) or AN_HOUR)
+    if answer.status_code == 422 and (places := named(answer)):
+        return Named(http.said(answer), places)
+    if found & ACCOUNT:
+        return AccountTrouble(http.said(answer))
+    return SomeRefused(http.said(answer)) if found & ADDRESS else None
+
+
+def codes(text: str) -> set[str]:
+    return set(re.findall(r"#(MS\d+)", text))
+
+
+def named(answer: httpx.Response) -> dict[int, str]:
+    """The places of the messages whose recipients are wrong: `3.to.0.email`; none, if anything else is."""
+    try:
+        errors = orjson.loads(answer.content)["errors"]
+        if all(re.match(r"\d+\.to\.", field) for field in errors):
+            return {int(field.partition(".")[0]): str(said) for field, said in errors.items()}
+    except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
+        pass  # of another form: its status says enough
+    return {}
