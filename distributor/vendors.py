@@ -33,6 +33,9 @@ VENDORS: Mapping[str, Vendor] = {
     "smtp": Vendor(
         at="smtp:Smtp", needs=("host",), takes=("port", "security", "username", "password", "dkim")
     ),
+    # It puts its own List-Unsubscribe into everything that is not declared transactional, and a newsletter is
+    # not: https://support.sparkpost.com/docs/user-guide/remove-list-unsubscribe-header (read 2026-11-23)
+    "sparkpost": Vendor(at="sparkpost:SparkPost", needs=("key",), takes=("region",), one_click=False),
 }
 
 COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type
