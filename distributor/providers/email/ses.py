@@ -139,9 +139,9 @@ def attachment(picture: Picture, media: Media) -> dict[str, str]:
     }
 
 
-def entry(email: Email, blanks: Sequence[Blank]) -> dict[str, Any]:
+def entry(email: Email, open_: Sequence[Blank]) -> dict[str, Any]:
     """One reader's part. A variable without a value would fail after SES accepted it, so all are here."""
-    values = {variable: write(email.slots[slot]) for variable, slot, write in blanks}
+    values = {variable: write(email.slots[slot]) for variable, slot, write in open_}
     data = orjson.dumps(LITERALS | values).decode()
     return {
         "Destination": {"ToAddresses": [ascii_address(email.address)]},
