@@ -20,8 +20,8 @@ EFFECTS = {  # effect -> the moment at which its rule counts
     "drip": "call",  # accepted, and the answer takes `seconds`
     "half": "call",  # accepted, and the answer breaks off in the middle
     "html": "call",  # accepted, and a page of HTML instead of an answer
-    "refuse": "call",  # the addresses meant are refused one by one; where the vendor cannot: `bad_address`
-    "bad_address": "call",  # the whole call is refused, if an address is meant
+    "refuse": "call",  # the addresses meant are refused one by one, where the vendor can
+    "bad_address": "call",  # the whole call is refused if an address is meant, where the vendor can
     "quota": "call",  # the day's quota is used up
     "unauthorized": "call",  # the key is wrong
     "unknown": "call",  # an error code that nobody has heard of

@@ -50,11 +50,11 @@ class Simulator:
         end = struck.end
         if end and end.effect in INSTEAD:
             return _with_retry_after(said(vendor, end.effect), end)
-        if end and end.effect == "bad_address" and (bad := end.means(call.addresses)):
-            return vendor.bad_address(call, bad[0])
+        bad = set(end.means(call.addresses)) if end and end.effect == "bad_address" else set()
         refused = {place for rule in struck.refusals for place in rule.means(call.addresses)}
-        if refused and not vendor.one_by_one:
-            return vendor.bad_address(call, min(refused))
+        if (bad and vendor.as_a_whole) or (refused and not vendor.one_by_one):
+            return vendor.bad_address(call, min(bad | refused))
+        refused |= bad
         answer = self._accept(vendor, request, call, refused, self.latency + struck.delay)
         if end and end.effect == "gateway_after":
             return page(502)

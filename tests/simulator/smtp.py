@@ -26,6 +26,7 @@ class Session(asyncio.Protocol):
         self._is_busy = False  # the answer to a message is on its way
         self._searched = 0
         self._recipients: list[str] = []
+        self._said = bytearray()  # goes out when there is nothing more to read
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -33,15 +34,20 @@ class Session(asyncio.Protocol):
         if self._struck("connect"):
             self._say("421 4.3.2 simulator.test closing connection")
             self._simulator.ledger.answered(NAME, "421")
-            transport.close()
+            self._close()
         else:
             self._say("220 simulator.test ESMTP")
+            self._flush()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
         self._go_on()
 
     def _go_on(self) -> None:
+        self._read()
+        self._flush()
+
+    def _read(self) -> None:
         while not self._is_busy and not self._transport.is_closing():
             end = self._end()
             if end < 0:
@@ -82,7 +88,7 @@ class Session(asyncio.Protocol):
             self._say("250 2.0.0 Ok")
         elif verb == "QUIT":
             self._say("221 2.0.0 Bye")
-            self._transport.close()
+            self._close()
         else:
             self._say("502 5.5.2 Command not recognized")
 
@@ -136,26 +142,38 @@ class Session(asyncio.Protocol):
 
     def _later(self, delay: float, line: str) -> None:
         if delay:
-            self._loop.call_later(delay, self._finish, line)
+            self._loop.call_later(delay, self._finish_and_go_on, line)
         else:
             self._finish(line)
+
+    def _finish_and_go_on(self, line: str) -> None:
+        self._finish(line)
+        self._go_on()
 
     def _finish(self, line: str) -> None:
         """Answer a message, and read what came meanwhile."""
         self._recipients = []
         self._is_busy = False
         self._answered(line)
-        if self._buffer:
-            self._loop.call_soon(self._go_on)
 
     def _answered(self, line: str) -> None:
         self._simulator.ledger.answered(NAME, line[:3])
         self._say(line)
 
     def _say(self, *lines: str) -> None:
-        self._transport.write("".join(f"{line}\r\n" for line in lines).encode())
+        self._said += "".join(f"{line}\r\n" for line in lines).encode()
+
+    def _flush(self) -> None:
+        if self._said and not self._transport.is_closing():
+            self._transport.write(bytes(self._said))
+            self._said.clear()
+
+    def _close(self) -> None:
+        self._flush()
+        self._transport.close()
 
     def _hang_up(self) -> None:
+        self._flush()
         self._simulator.ledger.answered(NAME, "hung up")
         self._transport.abort()
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from itertools import islice
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl, unquote_plus
+from urllib.parse import parse_qsl, unquote_plus, urlencode
 
 import orjson
 
@@ -27,7 +27,8 @@ class Vendor:
     sends: ClassVar[str]  # a pattern of the path's end
     words: ClassVar[Mapping[str, Reply]]  # busy, quota, unauthorized, unknown
     most: ClassVar[int]  # messages in a call
-    one_by_one: ClassVar[bool] = True  # refuses within an accepted call
+    one_by_one: ClassVar[bool] = True  # refuses some within an accepted call
+    as_a_whole: ClassVar[bool] = True  # refuses a call for the sake of some
 
     def items(self, document: Any) -> Sequence[Any]:
         """The messages, one for each recipient."""
@@ -300,6 +301,7 @@ class Resend(Vendor):
     name = "resend"
     sends = r"/emails/batch$"
     most = 100
+    as_a_whole = False  # with permissive validation, which our client asks for
 
     @staticmethod
     def _error(status: int, name: str, message: str) -> Reply:
@@ -324,9 +326,6 @@ class Resend(Vendor):
         ids = [{"id": f"re-{key}"} for place, key in enumerate(call.keys) if place not in refused]
         errors = [{"index": place, "message": "Invalid `to` field."} for place in sorted(refused)]
         return reply(200, {"data": ids, "errors": errors} if errors else {"data": ids})
-
-    def bad_address(self, call: Call, place: int) -> Reply:
-        return self._error(422, "validation_error", f"Invalid `to` field: {call.addresses[place]}")
 
     def idempotency(self, request: Request, document: Any) -> str:
         """https://resend.com/docs/dashboard/emails/idempotency-keys"""
@@ -406,6 +405,7 @@ class Mailjet(Vendor):
     name = "mailjet"
     sends = r"/v3\.1/send$"
     most = 50
+    as_a_whole = False
 
     @staticmethod
     def _error(status: int, code: str, message: str) -> Reply:
@@ -433,10 +433,6 @@ class Mailjet(Vendor):
             for place, (key, to) in enumerate(zip(call.keys, call.addresses, strict=True))
         ]
         return reply(400 if refused else 200, {"Messages": messages})
-
-    def bad_address(self, call: Call, place: int) -> Reply:
-        messages = [_mailjet_refusal(call.addresses[place]) for _ in call.keys]
-        return reply(400, {"Messages": messages})
 
     def other(self, request: Request, ledger: Ledger) -> Reply | None:
         """https://dev.mailjet.com/email/reference/messages/"""
@@ -505,7 +501,30 @@ class Sparkpost(Vendor):
         return reply(200, {"results": {**counts, "id": call.id}})
 
     def bad_address(self, call: Call, place: int) -> Reply:
-        return self._errors(400, "1300", f"invalid data format/type: {call.addresses[place]}")
+        told = {"code": "1300", "message": "invalid data format/type"}
+        return reply(400, {"errors": [{**told, "description": "Invalid recipient address"}]})
+
+    def other(self, request: Request, ledger: Ledger) -> Reply | None:
+        """https://developers.sparkpost.com/api/events/"""
+        if not request.path.endswith("/events/message"):
+            return None
+        query = dict(parse_qsl(request.query))
+        first = 0 if query.get("cursor", "initial") == "initial" else int(query["cursor"])
+        size = int(query.get("per_page", 1000))
+        found = asked_for(request, ledger, self.name)
+        results = [
+            {
+                "type": "injection",
+                "rcpt_meta": {"delivery": one.key},
+                "rcpt_to": one.address,
+                "campaign_id": one.request,
+                "transmission_id": f"call-{one.key}",
+            }
+            for one in found[first : first + size]
+        ]
+        again = urlencode({**query, "cursor": str(first + size)})
+        more = [{"href": f"{request.path}?{again}", "rel": "next"}] if len(found) > first + size else []
+        return reply(200, {"results": results, "total_count": len(found), "links": more})
 
 
 class Mailersend(Vendor):
@@ -518,9 +537,7 @@ class Mailersend(Vendor):
 
     words: ClassVar = {
         "busy": reply(429, {"message": "Too Many Attempts."}),
-        "quota": reply(
-            429, {"message": "You have reached your daily quota."}, **{"x-apiquota-remaining": "0"}
-        ),
+        "quota": reply(422, {"message": "The account's email quota is used up. #MS42204", "errors": {}}),
         "unauthorized": reply(401, {"message": "Unauthenticated."}),
         "unknown": reply(418, {"message": "A surprise. #MS99999"}),
     }
@@ -537,7 +554,7 @@ class Mailersend(Vendor):
         return reply(202, told)
 
     def bad_address(self, call: Call, place: int) -> Reply:
-        said = "The email must be a valid email address. #MS42207"
+        said = "The email must be a valid email address. #MS42208"
         errors = {f"{place}.to.0.email": [said]}
         return reply(422, {"message": "The given data was invalid.", "errors": errors})
 
