@@ -23,6 +23,7 @@ from distributor.planning import selection, slots
 from distributor.planning.selection import Reader
 from distributor.planning.slots import Slot
 from distributor.rendering.digest import digest
+from distributor.rendering.lint import Finding, held_back, lint_digest
 from distributor.rendering.pictures import Pictures
 from distributor.store import articles as article_store
 from distributor.store import campaigns, freezing
@@ -352,7 +353,8 @@ class Editions:
         ]
         if order.only and not shares:
             return None  # who might want it later can still be sent it
-        campaign = campaigns.add_campaign(db, self._campaign(order, draft, bool(shares), now))
+        contents = [rendered[choice] for choice in draft.chosen()]
+        campaign = campaigns.add_campaign(db, self._campaign(order, draft, contents, now))
         if campaign is None:
             return None
         for choice in draft.chosen():
@@ -373,24 +375,25 @@ class Editions:
             campaigns.handled(db, order.name, at=order.handled_at)
         return campaign
 
-    def _campaign(self, order: Order, draft: Draft, has_recipients: bool, now: datetime) -> Campaign:
+    def _campaign(self, order: Order, draft: Draft, contents: Sequence[Digest], now: datetime) -> Campaign:
         newsletter = self.newsletter(order.name)
+        held = self._held_back(order.name, contents)
         state = CampaignState.SCHEDULED
-        if newsletter.approval == "required":
+        if newsletter.approval == "required" or held:
             state = CampaignState.AWAITING_APPROVAL
         return Campaign(
             id=0,
             channel=order.name,
             kind="newsletter",
             slot=order.slot,
-            state=state if has_recipients else CampaignState.SKIPPED,
+            state=state if contents else CampaignState.SKIPPED,
             created_at=now,
             due_at=order.due_at,
             through=draft.through,
             candidates=sum(cohort.size for cohort in draft.cohorts),
             excluded=draft.excluded,
             overlaps=not order.is_scheduled or order.subscriber is not None,
-            reason=None if has_recipients else _why_skipped(draft),
+            reason=held if contents else _why_skipped(draft),
         )
 
     def _note_handled(self, order: Order) -> None:
@@ -398,6 +401,18 @@ class Editions:
         if order.handled_at:
             with self._database.write() as db:
                 campaigns.handled(db, order.name, at=order.handled_at)
+
+    def lint(self, name: str, content: Digest) -> list[Finding]:
+        """What is wrong with an edition of a newsletter."""
+        providers = (self._config.providers[provider] for provider in self.newsletter(name).providers)
+        is_outbox = all(provider.type == "outbox" for provider in providers)
+        return lint_digest(content, public_url=self._config.web.public_url, is_outbox=is_outbox)
+
+    def _held_back(self, name: str, contents: Iterable[Digest]) -> str | None:
+        """Why a person has to look at an edition before it is sent, if so."""
+        if self.newsletter(name).lint != "block":
+            return None
+        return held_back(finding for content in contents for finding in self.lint(name, content))
 
     def newsletter(self, name: str) -> Newsletter:
         try:

@@ -17,6 +17,7 @@ from distributor.planning import pacing, selection
 from distributor.rendering import limits
 from distributor.rendering.card import LANDSCAPE, PORTRAIT
 from distributor.rendering.fitting import Shape
+from distributor.rendering.lint import Finding, codes_in, held_back, lint_post
 from distributor.rendering.pictures import Pictures
 from distributor.rendering.post import post
 from distributor.store import accounts, campaigns, freezing
@@ -121,6 +122,19 @@ class Posts:
             shown.append(self._pictures.fitted(self._pictures.qr(article), shape))
         return shown
 
+    def lint(self, name: str, content: Post, address: str | None) -> list[Finding]:
+        """What is wrong with a post; *address* is the article's, where that is known."""
+        channel = self.channel(name)
+        has_code = channel.media in ("card", "qr") or (channel.link == "qr" and channel.media != "none")
+        codes = codes_in(content.pictures, self._pictures.read) if has_code else None
+        return lint_post(content, link=channel.link, codes=codes, address=address)
+
+    def _held_back(self, name: str, content: Post, address: str) -> str | None:
+        """Why a person has to look at a post before it is sent, if so."""
+        if self.channel(name).lint != "block":
+            return None
+        return held_back(self.lint(name, content, address))
+
     def _freeze(
         self,
         db: Connection,
@@ -133,6 +147,8 @@ class Posts:
     ) -> Campaign | None:
         due_at = self._due_at(db, name, now)
         is_post = isinstance(content, Post)
+        held = self._held_back(name, content, article.url) if isinstance(content, Post) else None
+        planned = CampaignState.AWAITING_APPROVAL if held else CampaignState.SCHEDULED
         campaign = campaigns.add_campaign(
             db,
             Campaign(
@@ -140,13 +156,13 @@ class Posts:
                 channel=name,
                 kind="post",
                 slot=slot,
-                state=CampaignState.SCHEDULED if is_post else CampaignState.SKIPPED,
+                state=planned if is_post else CampaignState.SKIPPED,
                 created_at=now,
                 due_at=due_at,
                 through=article.sequence or 0,
                 candidates=1,
                 excluded={} if is_post else {str(content): 1},
-                reason=None if is_post else str(content),
+                reason=held if is_post else str(content),
             ),
         )
         if campaign is None or not isinstance(content, Post):

@@ -22,14 +22,22 @@ def preview(
 ) -> None:
     """Show an edition or post without sending it.
 
-    It becomes files and pictures, with an index.html to look at.
+    It becomes files and pictures, with an index.html to look at, and what lint finds wrong is listed.
 
     Examples:
       distributor preview morning
       distributor preview mastodon --article 4101 --out /tmp/look
     """
+    from distributor.previews import look
+    from distributor.rendering.lint import tally
+
     with console.app() as app:
         scanned = app.scan()
-        page = app.preview(name, article or [], out or app.config.home / "var/preview")
+        seen = look(app, name, article or [], out or app.config.home / "var/preview")
         console.complain_of(scanned.problems)
-        console.say(f"Look at {page.absolute().as_uri()}")
+        if seen.is_linted:
+            console.say(f"Lint found {tally(seen.findings)}.")
+        for finding, of in seen.findings.items():
+            more = f" and {len(of) - 1} more" if len(of) > 1 else ""
+            console.say(f"  {finding.severity} in {of[0]}{more}: {finding}")
+        console.say(f"Look at {seen.page.absolute().as_uri()}")

@@ -7,14 +7,20 @@ keeps to most of these rules by itself; a publisher's own templates and an autho
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from html.parser import HTMLParser
+from io import BytesIO
 from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
-from distributor.model import Digest, Post
+from PIL import Image
+
+from distributor.errors import NotFound
+from distributor.model import Digest, Picture, Post
 from distributor.rendering import limits, qr
 from distributor.rendering import text as counting
 from distributor.rendering.fetch import is_public
@@ -27,10 +33,11 @@ CLIPPED_BYTES = 102_000
 LARGE_BYTES = 90_000
 
 LONG_SUBJECT = 90  # characters; what is shipped never writes more, and most programs show 40 to 70
-PREHEADER = range(30, 151)  # characters; shorter leaves room for words of the body, longer is not shown
+PREHEADER = range(30, 151)  # characters; shorter wastes the room, longer is not shown
 LEAST_TEXT = 0.25  # of the HTML's letters; filters take a text that says much less for a disguise
 
 Severity = Literal["error", "warning"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,18 +59,22 @@ def held_back(findings: Iterable[Finding]) -> str | None:
     return f"lint found: {'; '.join(errors)}" if errors else None
 
 
+def tally(findings: Iterable[Finding]) -> str:
+    """How many there are, as "1 error, 2 warnings", or "nothing"."""
+    counts = Counter(finding.severity for finding in findings)
+    told = (f"{counts[kind]} {kind}{'' if counts[kind] == 1 else 's'}" for kind in SEVERITIES if counts[kind])
+    return ", ".join(told) or "nothing"
+
+
 def lint_digest(
     digest: Digest,
     *,
     public_url: str,
     is_outbox: bool = False,
-    addresses: Collection[str] = (),
-    codes: Mapping[str, Sequence[str]] = {},
 ) -> list[Finding]:
     """What is wrong with *digest*, errors first.
 
     *public_url* is where readers' links lead; *is_outbox*: its mails stay in a folder of this machine.
-    *addresses* are those of its articles, *codes* what the QR codes in its pictures say, by a picture's hash.
     """
     values = _as_if_for_a_reader(public_url)
     html = split(digest.html).fill(values)
@@ -79,7 +90,6 @@ def lint_digest(
         *_unsubscribe(values["unsubscribe_url"], page, text),
         *_marks({"subject": digest.subject, "HTML": html, "text": text}),
         *_addresses(page, text, public_url, is_outbox=is_outbox),
-        *_other_codes(codes, addresses),
     ]
     return _errors_first(found)
 
@@ -88,14 +98,13 @@ def lint_post(
     post: Post,
     *,
     link: Literal["url", "qr", "none"] = "none",
-    has_code: bool = False,
-    addresses: Collection[str] = (),
-    codes: Mapping[str, Sequence[str]] = {},
+    codes: Sequence[str] | None = None,
+    address: str | None = None,
 ) -> list[Finding]:
     """What is wrong with *post*, errors first.
 
-    *link* is what its channel wants; *has_code*: one of its pictures is to have a QR code.
-    *addresses* and *codes* as in `lint_digest`.
+    *link* is what its channel wants. *codes* are what the QR codes in its pictures say, where it is to have
+    one; *address* is the article's, where that is known.
     """
     network = limits.network(post.network)
     found = [
@@ -103,8 +112,7 @@ def lint_post(
         *_post_alts(post, network),
         *_post_link(post, network, link),
         *_marks({"text": post.text}),
-        *(_no_code(post, codes) if has_code else ()),
-        *_other_codes(codes, addresses),
+        *(_code(post, codes, address) if codes is not None else ()),
     ]
     return _errors_first(found)
 
@@ -117,6 +125,15 @@ def addresses_of(rendition: Digest | Post) -> list[str]:
         found = _Page(rendition.html).links
     known = (address.partition("#")[0] for address in found if _is_web(address))
     return list(dict.fromkeys(known))
+
+
+def codes_in(pictures: Iterable[Picture], read: Callable[[Picture], bytes]) -> list[str]:
+    """What the QR codes in *pictures* say; *read* gives a picture's bytes, or raises NotFound."""
+    found: list[str] = []
+    for picture in pictures:
+        with suppress(NotFound):
+            found += qr.read(Image.open(BytesIO(read(picture))))
+    return found
 
 
 def dead_links(rendition: Digest | Post, wrong: Mapping[str, str]) -> list[Finding]:
@@ -207,9 +224,9 @@ def _subject(subject: str) -> Iterator[Finding]:
         yield _warning("subject", "subject", f"has {len(said)} characters; few programs show more than 70")
     cased = [letter for letter in said if letter.lower() != letter.upper()]
     if len(cased) > 10 and all(map(str.isupper, cased)):
-        yield _warning("subject", "subject", "is all capitals, as spam likes to be")
+        yield _warning("subject", "subject", "is all capitals, which looks like spam")
     if "!!" in said or said.count("!") > 2:
-        yield _warning("subject", "subject", "has many exclamation marks, as spam likes to")
+        yield _warning("subject", "subject", "has many exclamation marks, which looks like spam")
 
 
 def _preheader(preheader: str) -> Iterator[Finding]:
@@ -334,6 +351,15 @@ def _post_link(post: Post, network: limits.Network, wanted: str) -> Iterator[Fin
         yield _warning("link", "link", f"{_short(post.link)} is not in the public internet")
 
 
+def _code(post: Post, codes: Sequence[str], address: str | None) -> Iterator[Finding]:
+    """Of several codes one is enough: a banner may show a poster that has its own."""
+    if not codes:
+        found = _warning if post.link else _error  # without a link it is all that leads to the article
+        yield found("qr", "picture", "has no QR code that can be read")
+    elif address and not any(qr.leads_to_page(said, address) for said in codes):
+        yield _warning("qr", "picture", f"has a QR code that leads to {_some(codes)}, not to the article")
+
+
 # --- both ---
 
 _JINJA = re.compile(r"\{\{.{0,40}|\{%.{0,40}")
@@ -346,19 +372,6 @@ def _marks(parts: Mapping[str, str]) -> Iterator[Finding]:
             yield _error("mark", where, f"has a slot that nothing fills: {_some(marks)}")
         if braces := _JINJA.findall(re.sub(r"(?s)<style\b.*?</style>", "", content)):
             yield _warning("mark", where, f"has what looks like a template's mark: {_some(braces)}")
-
-
-def _no_code(post: Post, codes: Mapping[str, Sequence[str]]) -> Iterator[Finding]:
-    if not any(codes.get(picture.hash) for picture in post.pictures):
-        yield _error("qr", "picture", "has no QR code that can be read")
-
-
-def _other_codes(codes: Mapping[str, Sequence[str]], addresses: Collection[str]) -> Iterator[Finding]:
-    if not addresses:
-        return
-    for said in dict.fromkeys(said for each in codes.values() for said in each):
-        if not any(qr.leads_to_page(said, address) for address in addresses):
-            yield _warning("qr", "picture", f"its QR code says {_short(said)}, which is not the article")
 
 
 def _pictures(count: int) -> str:

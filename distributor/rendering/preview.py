@@ -19,6 +19,7 @@ from distributor.rendering import limits, payloads, text
 from distributor.rendering.digest import MAX_BYTES
 from distributor.rendering.environment import environment, render
 from distributor.rendering.filters import direction
+from distributor.rendering.lint import Finding, tally
 from distributor.slots import split
 
 SAMPLE: Mapping[str, str] = {  # what the readers' slots show
@@ -39,6 +40,8 @@ class PreviewDigest:
     readers: int | None = None
     pictures: tuple[Picture, ...] = ()  # those that the HTML links to at their own addresses
     notes: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] | None = None  # of lint; None: nobody looked
+    remarks: tuple[str, ...] = ()  # what lint says besides
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +51,7 @@ class PreviewPost:
     channel: str
     account: str  # the name that readers see
     post: Post
+    findings: tuple[Finding, ...] | None = None
 
 
 def write_preview(
@@ -57,11 +61,12 @@ def write_preview(
     digests: Sequence[PreviewDigest],
     posts: Sequence[PreviewPost],
     media: Path,
+    remarks: Sequence[str] = (),
 ) -> Path:
     """Write *folder* as a page that opens from the disk without a network, and give its `index.html`.
 
     *media* is the folder of the pictures; those that are shown are copied. What the folder has already under
-    the same names is replaced, anything else stays.
+    the same names is replaced, anything else stays. *remarks* are what lint says of all of it.
     """
     (folder / "digests").mkdir(parents=True, exist_ok=True)
     (folder / "media").mkdir(exist_ok=True)
@@ -73,10 +78,18 @@ def write_preview(
         digests=[_digest(place, shown, folder, shelf) for place, shown in enumerate(digests, 1)],
         articles=_by_article([_post(shown, shelf) for shown in posts]),
         posts=len(posts),
+        tally=_tally([*digests, *posts]),
+        remarks=remarks,
     )
     index = folder / "index.html"
     _write(index, page)
     return index
+
+
+def _tally(shown: Sequence[PreviewDigest | PreviewPost]) -> str:
+    """How much lint found in all of them, each kind once; empty where nobody looked."""
+    looked_at = [each.findings for each in shown if each.findings is not None]
+    return tally({finding for findings in looked_at for finding in findings}) if looked_at else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,6 +144,8 @@ def _digest(place: int, shown: PreviewDigest, folder: Path, shelf: _Shelf) -> di
         "roles": Counter(carried.role for carried in digest.articles),
         "articles": digest.articles,
         "notes": (*shown.notes, *_notes((*shown.pictures, *digest.pictures))),
+        "findings": shown.findings,
+        "remarks": shown.remarks,
     }
 
 
@@ -178,6 +193,8 @@ def _post(shown: PreviewPost, shelf: _Shelf) -> dict[str, object]:
         "meters": [_meter(str(size), size.count, size.limit) for size in sizes],
         "alts": pictures,
         "notes": (*post.notes, *_notes(post.pictures)),
+        "findings": shown.findings,
+        "remarks": (),
         "payload": json.dumps(post.payload, ensure_ascii=False, indent=2),
     }
 

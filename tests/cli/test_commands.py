@@ -183,6 +183,21 @@ def test_a_preview_is_a_page_to_look_at(cli: Cli, house: Path, monkeypatch: pyte
     assert mails(house) == []
 
 
+def test_a_preview_says_what_is_wrong(cli: Cli, house: Path):
+    """What lint finds is counted and listed; nothing is said where it is off."""
+    imported(cli)
+    assert "Lint found nothing.\n" in cli("preview", "toots", "--article", "4101").out
+    templates = house / "templates/email"
+    templates.mkdir(parents=True)
+    (templates / "digest.txt.j2").write_text("Read it on the site.")
+    said = cli("preview", "morning").out
+    assert "Lint found 1 error, 2 warnings.\n" in said
+    assert re.search(r"^  error in .+: text: has no link to unsubscribe", said, re.MULTILINE)
+    config = house / "distributor.toml"
+    config.write_text(config.read_text().replace("schedule =", 'lint = "off"\nschedule ='))
+    assert "Lint" not in cli("preview", "morning").out
+
+
 def test_campaigns_are_listed_and_shown(cli: Cli):
     """The table fits a terminal, and the JSON has the counts that the plan names."""
     assert cli("campaigns", "list").out == "Nothing was planned so far.\n"

@@ -17,6 +17,7 @@ from distributor.config import Channel
 from distributor.model import Article, Carried, Digest, Picture, Post, Publication
 from distributor.rendering import limits
 from distributor.rendering.environment import environment
+from distributor.rendering.lint import Finding
 from distributor.rendering.post import post
 from distributor.rendering.preview import PreviewDigest, PreviewPost, linked, write_preview
 
@@ -168,6 +169,30 @@ def test_what_articles_say_is_never_markup(tmp_path: Path, media: Path) -> None:
     assert "script" not in parsed.tags
     assert "x" not in parsed.loads
     assert hostile in " ".join(parsed.text)
+
+
+def test_what_lint_found_stands_beside_what_it_is_about(tmp_path: Path, media: Path) -> None:
+    """Each finding with its weight, what is clean said to be so, and what nobody looked at without a word."""
+    wrong = Finding(rule="alt", severity="error", where="HTML", message="a <picture> has no alternative text")
+    doubtful = Finding(rule="subject", severity="warning", where="subject", message="is all capitals")
+    page = write_preview(
+        tmp_path / "out",
+        title="Gazette",
+        digests=[replace(EDITION, findings=(wrong, doubtful), remarks=("spamc: 0.3 points.",)), EDITION],
+        posts=[replace(posts()[0], findings=()), posts()[1]],
+        media=media,
+        remarks=["Nobody asked the links."],
+    )
+    source = page.read_text(encoding="utf-8")
+    said = " ".join(" ".join(_Page(source).text).split())
+    assert "Lint found 1 error, 1 warning. Nobody asked the links." in said
+    assert "error HTML a <picture> has no alternative text" in said
+    assert "warning subject is all capitals" in said
+    assert said.count("spamc: 0.3 points.") == 1
+    assert said.count("Lint found nothing.") == 1
+    assert "Lint found" not in (
+        write_preview(tmp_path / "other", title="Gazette", digests=[EDITION], posts=posts(), media=media)
+    ).read_text(encoding="utf-8")
 
 
 def test_a_missing_picture_is_said(tmp_path: Path) -> None:
