@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic, process_time
@@ -19,8 +18,10 @@ import anyio
 from benchmarks.databases import Databases
 from benchmarks.readers import add_readers
 from benchmarks.site import NEWSLETTER, NOW, opened, workspace
+from distributor.addressing import Addressing
 from distributor.app import App
-from distributor.delivery.worker import EmailRoute, Worker
+from distributor.delivery.routes import EmailWay, Route
+from distributor.delivery.worker import Worker
 from distributor.editions import Editions
 from distributor.model import Answer, Batch, Digest, Email, Picture
 from distributor.providers.email.mime import Sender
@@ -126,8 +127,8 @@ def _worker(app: App) -> Worker:
     sender = Sender(from_=newsletter.from_, reply_to=None, list_name=newsletter.title, list_label=NEWSLETTER)
     return Worker(
         app.database,
-        {NEWSLETTER: EmailRoute(name="at once", provider=AcceptsAtOnce(), sender=sender)},
-        reach=partial(app.reach, tokens=app.tokens, mark="bench"),
+        {NEWSLETTER: Route(ways=(EmailWay(name="at once", provider=AcceptsAtOnce(), sender=sender),))},
+        Addressing(app.tokens, public_url=app.config.web.public_url, mark="bench"),
         media=app.pictures.read,
         clock=_now,
     )

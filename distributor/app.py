@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
@@ -23,7 +23,7 @@ from distributor.articles.page import Page
 from distributor.articles.shelf import Shelf
 from distributor.config import Config
 from distributor.errors import DistributorError, NotFound, Problem
-from distributor.model import Article, ArticleState, Campaign, Email, Publication
+from distributor.model import Article, ArticleState, Campaign, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.store import accounts, campaigns, ledger
 from distributor.store import articles as article_store
@@ -33,7 +33,7 @@ from distributor.store.media import MediaIndex
 from subscribers import store as audience
 from subscribers import transfer
 from subscribers.model import Subscriber
-from subscribers.tokens import Place, Tokens
+from subscribers.tokens import Tokens
 from subscribers.transfer import Imported
 
 # What only some commands need is imported where it is composed: together it takes most of a second.
@@ -41,7 +41,8 @@ if TYPE_CHECKING:
     import httpx
 
     from distributor.ahead import Expected, PostAhead
-    from distributor.delivery.worker import Delivered, EmailRoute, SocialRoute, Worker
+    from distributor.delivery.routes import Route
+    from distributor.delivery.worker import Delivered, Worker
     from distributor.editions import Draft, Editions, Order
     from distributor.explain import Reason
     from distributor.posts import Posts
@@ -69,10 +70,12 @@ class App:
         config: Config,
         *,
         clock: Callable[[], datetime] = utc_now,
+        sleep: Callable[[float], Awaitable[None]] | None = None,
         http: httpx.Client | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
+        self._sleep = sleep
         self.database = Database(config.database.url)
         self._http = http
 
@@ -168,28 +171,11 @@ class App:
         )
 
     @cached_property
-    def routes(self) -> dict[str, EmailRoute | SocialRoute]:
-        """Newsletter or channel -> its way out."""
-        from distributor.delivery.worker import EmailRoute, SocialRoute
-        from distributor.providers.by_type import email_provider
-        from distributor.providers.email.mime import Sender
-        from distributor.providers.social import outbox as social_outbox
+    def routes(self) -> dict[str, Route]:
+        """Newsletter or channel -> its ways out."""
+        from distributor.ways import routes
 
-        routes: dict[str, EmailRoute | SocialRoute] = {}
-        for name, newsletter in self.config.newsletters.items():
-            provider = newsletter.providers[0]
-            sender = Sender(
-                from_=newsletter.from_,
-                reply_to=newsletter.reply_to,
-                list_name=newsletter.title,
-                list_label=name,
-            )
-            settings = self.config.providers[provider]
-            routes[name] = EmailRoute(name=provider, provider=email_provider(settings), sender=sender)
-        for name, channel in self.config.channels.items():
-            account = social_outbox.Outbox(channel.path, channel=name)
-            routes[name] = SocialRoute(name=f"{channel.network} outbox", provider=account)
-        return routes
+        return routes(self.config)
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -201,8 +187,9 @@ class App:
         return Tokens(secret.encode())
 
     def _batch_size(self, name: str) -> int:
-        route = self.routes[name]
-        return route.recipients_per_call
+        from distributor.ways import batch_size
+
+        return batch_size(self.routes[name])
 
     def open(self) -> None:
         """Make sure that the tables are there, and are ours."""
@@ -421,41 +408,19 @@ class App:
             raise _first_cause(group) from group
 
     def worker(self, *, progress: Callable[[int], None] = lambda recipients: None) -> Worker:
+        from distributor.addressing import Addressing
         from distributor.delivery.worker import Worker
 
-        reach = partial(self.reach, tokens=self.tokens, mark=self._mark)
+        readers = Addressing(self.tokens, public_url=self.config.web.public_url, mark=self._mark)
         return Worker(
             self.database,
             self.routes,
-            reach=reach,
+            readers,
             media=self.pictures.read,
             clock=self.clock,
+            **({"sleep": self._sleep} if self._sleep else {}),
             progress=progress,
         )
-
-    def reach(
-        self, db: Connection, campaign: Campaign, recipients: Sequence[int], *, tokens: Tokens, mark: str
-    ) -> Mapping[int, Email]:
-        """The readers of a newsletter who may be written to at this moment, each with their slots."""
-        list_id = audience.list_id(db, campaign.channel)
-        public = self.config.web.public_url
-        view = f"{public}/archive/{campaign.id}"
-        found = {}
-        for id_, (address, name) in audience.reachable(db, campaign.channel, recipients).items():
-            token = tokens.make(Place(subscriber=id_, list=list_id))
-            found[id_] = Email(
-                key=f"{campaign.id}-{id_}-{mark}",
-                recipient=id_,
-                address=address,
-                name=name,
-                slots={
-                    "name": name,
-                    "unsubscribe_url": f"{public}/unsubscribe/{token}",
-                    "preferences_url": f"{public}/preferences/{token}",
-                    "view_url": view,
-                },
-            )
-        return found
 
     @cached_property
     def _mark(self) -> str:

@@ -244,6 +244,7 @@ class Newsletter(_Table):
     pictures: Literal["hosted", "link", "inline"] = "hosted"
     utm: Mapping[str, str] = {}  # campaign parameters for links to the site
     catch_up: Literal["send", "merge", "drop"] = "merge"  # what slots missed while we were down become
+    on_unclear: Literal["hold", "resend"] = "hold"  # what becomes of mails that nobody can say anything about
     approval: Literal["none", "required"] = "none"
     lint: Lint = "warn"
 

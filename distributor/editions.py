@@ -366,7 +366,6 @@ class Editions:
                 audience=draft.audience,
                 shares=shares,
                 batch_size=self._batch_size(order.name),
-                priority=order.priority,
                 due_at=order.due_at,
             )
         if order.is_scheduled:
@@ -389,6 +388,7 @@ class Editions:
             state=state if contents else CampaignState.SKIPPED,
             created_at=now,
             due_at=order.due_at,
+            priority=order.priority,
             through=draft.through,
             candidates=sum(cohort.size for cohort in draft.cohorts),
             excluded=draft.excluded,

@@ -191,6 +191,10 @@ class Campaign:
     candidates: int = 0
     excluded: Mapping[str, int] = field(default_factory=dict)  # reason -> how many
     overlaps: bool = False  # its readers may stand before articles that they have from it
+    priority: int = 20  # lower goes first
+    audience: int | None = None  # confirmed readers of its list when it was planned
+    approved_at: datetime | None = None
+    approved_content: str | None = None  # the hash of what a person approved
     reason: str | None = None  # why it was skipped, paused or cancelled
 
 
@@ -211,6 +215,24 @@ class Batch:
     lease_owner: str | None = None
     lease_until: datetime | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Health:
+    """How a provider is doing, as all workers know it."""
+
+    name: str
+    failures: int = 0  # calls in a row without an answer of use
+    held_until: datetime | None = None  # nobody calls it before
+    is_down: bool = False  # others take over until it is called again
+    reason: str | None = None  # what it said last
+
+    def is_held(self, now: datetime) -> bool:
+        return self.held_until is not None and self.held_until > now
+
+    def is_out(self, now: datetime) -> bool:
+        """Whether its batches go to the next provider, where there is one."""
+        return self.is_down and self.is_held(now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -159,6 +159,7 @@ class Posts:
                 state=planned if is_post else CampaignState.SKIPPED,
                 created_at=now,
                 due_at=due_at,
+                priority=BREAKING if article.wishes.breaking else POST,
                 through=article.sequence or 0,
                 candidates=1,
                 excluded={} if is_post else {str(content): 1},
@@ -168,8 +169,7 @@ class Posts:
         if campaign is None or not isinstance(content, Post):
             return campaign
         hash_ = campaigns.keep_rendition(db, content, {article.key: article_id})
-        priority = BREAKING if article.wishes.breaking else POST
-        freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, priority=priority, due_at=due_at)
+        freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=due_at)
         return campaign
 
     def _due_at(self, db: Connection, name: str, now: datetime) -> datetime:

@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 
 from distributor.app import App
-from distributor.delivery.worker import EmailRoute
+from distributor.delivery.routes import EmailWay, Route
 from distributor.model import Answer, Batch, Digest, Email, Picture
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import FOR_EVER, EmailLimits
@@ -74,4 +74,4 @@ def through(app: App, recorder: Recorder, newsletter: str = "morning", *, name: 
     """Let a newsletter go out through *recorder*."""
     own = app.config.newsletters[newsletter]
     sender = Sender(from_=own.from_, reply_to=None, list_name=own.title, list_label=newsletter)
-    app.routes[newsletter] = EmailRoute(name=name, provider=recorder, sender=sender)
+    app.routes[newsletter] = Route(ways=(EmailWay(name=name, provider=recorder, sender=sender),))

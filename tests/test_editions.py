@@ -41,7 +41,7 @@ def app(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[App]:
 
 def got(app: App) -> dict[str, list[str]]:
     """Address -> the names of the articles it got, in order."""
-    provider = app.routes["morning"].provider
+    provider = app.routes["morning"].ways[0].provider
     assert isinstance(provider, Recorder)
     found: dict[str, list[str]] = {}
     for _, address, told in provider.taken():
@@ -263,7 +263,7 @@ def test_slots_that_were_missed(
         write_article(tmp_path, name, published_at=MONDAY + timedelta(days=days, hours=2))
     clock.time = MONDAY + timedelta(days=3, hours=12)
     app.run_once()
-    provider = app.routes["morning"].provider
+    provider = app.routes["morning"].ways[0].provider
     assert isinstance(provider, Recorder)
     told = [sorted(key.split("/")[3] for key in articles) for _, _, articles in provider.taken()]
     assert sorted(told) == sorted(editions)  # calls run side by side

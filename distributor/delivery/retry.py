@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from tenacity import (
@@ -17,12 +18,17 @@ from distributor.errors import DatabaseError, TryLater
 PATIENCE = timedelta(seconds=10)  # a longer wait is the ledger's: a worker has other things to do
 FIRST_WAIT = timedelta(minutes=1)
 LONGEST_WAIT = timedelta(hours=4)
+MOST_ATTEMPTS = 16  # with the waits of `due_again`, most of a day
+AS_ASKED = 4  # attempts for which a server that asks for no more than a moment is believed
 
 
-def within_the_call(attempts: int = 3) -> AsyncRetrying:
-    """Try again at once what was busy for a moment; what asks for a longer wait goes back to the ledger."""
+def within_the_call(goes_on: Callable[[], bool], attempts: int = 3) -> AsyncRetrying:
+    """Try again at once what was busy for a moment; what asks for a longer wait goes back to the ledger.
+
+    Nothing is tried again when *goes_on* no longer holds.
+    """
     return AsyncRetrying(
-        retry=retry_if_exception(_is_brief),
+        retry=retry_if_exception(lambda error: _is_brief(error) and goes_on()),
         stop=stop_after_attempt(attempts),
         wait=wait_random_exponential(multiplier=0.5, max=PATIENCE.total_seconds() / 2),
         reraise=True,
@@ -44,8 +50,17 @@ def _is_brief(error: BaseException) -> bool:
 
 
 def due_again(now: datetime, attempt: int, *, asked: float | None) -> datetime:
-    """When a batch is tried again: what the server asked for, in seconds, goes before our own doubling."""
-    if asked is not None:
-        return now + timedelta(seconds=asked)
-    doubled: timedelta = FIRST_WAIT * 2 ** min(attempt - 1, 10)
-    return now + min(doubled, LONGEST_WAIT)
+    """When a batch is tried again: what the server asked for, in seconds, goes before our own doubling.
+
+    One that keeps asking for a moment only is given more and more time all the same.
+    """
+    attempt = (attempt - 1) % MOST_ATTEMPTS + 1
+    if asked is None:
+        return now + _doubled(attempt)
+    patience = _doubled(attempt - AS_ASKED) if attempt > AS_ASKED else timedelta(0)
+    return now + max(timedelta(seconds=asked), patience)
+
+
+def _doubled(times: int) -> timedelta:
+    doubled: timedelta = FIRST_WAIT * 2 ** min(times - 1, 10)
+    return min(doubled, LONGEST_WAIT)

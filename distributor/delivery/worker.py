@@ -1,7 +1,7 @@
 """Claim, call, record: the worker that carries what the ledger froze to its providers.
 
-Killed between any two lines, it leaves the ledger in a state from which another goes on: a claim that was
-committed and never finished is taken over when its lease runs out or its process is seen to be gone.
+Each provider has a lane of its own, with calls in flight of its own, so that one that is slow, throttled or
+down keeps no other waiting. What is written down, and when, is in `delivery.desk`.
 """
 
 from __future__ import annotations
@@ -9,72 +9,28 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, TypeVar
 
 import anyio
 from anyio import to_thread
-from sqlalchemy import Connection
 
-from distributor.delivery.retry import due_again, until_recorded, within_the_call
-from distributor.errors import AccountTrouble, DatabaseError, Refused, SendError, TryLater, Unclear
-from distributor.model import Answer, Batch, Campaign, DeliveryState, Digest, Email, Picture, Post
-from distributor.providers.email.mime import Sender
-from distributor.providers.protocol import EmailCalls, EmailProvider, SocialProvider
-from distributor.store import campaigns, hands, ledger
+from distributor.delivery.desk import LEASE, Desk, Inquiry, Job, NoCall, Readers, Wait
+from distributor.delivery.retry import PATIENCE, until_recorded, within_the_call
+from distributor.delivery.routes import EmailWay, Routes, SocialWay, Way
+from distributor.errors import DatabaseError, SendError, SomeRefused, TryLater, Unclear
+from distributor.model import Answer, Digest, Picture, Post
+from distributor.providers.protocol import Allowing, EmailCalls, EmailProvider, Finding
 from distributor.store.database import Database
 
-LEASE = timedelta(seconds=20)  # a dead worker's batches are taken over after this
-MOST_ATTEMPTS = 12  # with the waits of `due_again`, about sixteen hours
+POLL = 1.0  # seconds between looks for more, while anything is under way
+LOOK_UP_ALLOWANCE = timedelta(minutes=5)
 
-Said = TypeVar("Said")
-Reach = Callable[[Connection, Campaign, Sequence[int]], Mapping[int, Email]]
-
-
-class Route(Protocol):
-    """Where a channel's messages go, composed by the app."""
-
-    name: str  # of the provider or account, as the ledger records it
-
-    @property
-    def repeatable_for(self) -> timedelta | None: ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EmailRoute:
-    """A newsletter's way out."""
-
-    name: str
-    provider: EmailProvider
-    sender: Sender
-
-    @property
-    def repeatable_for(self) -> timedelta | None:
-        return self.provider.limits.repeatable_for
-
-    @property
-    def recipients_per_call(self) -> int:
-        return self.provider.limits.recipients_per_call
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SocialRoute:
-    """A channel's way out."""
-
-    name: str
-    provider: SocialProvider
-
-    @property
-    def repeatable_for(self) -> timedelta | None:
-        return self.provider.repeatable_for
-
-    @property
-    def recipients_per_call(self) -> int:
-        return 1
+Given = TypeVar("Given")
 
 
 @dataclass(slots=True)
@@ -86,18 +42,6 @@ class Delivered:
     skipped: int = 0
     unclear: int = 0
     later: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """A claimed batch with all that its call needs."""
-
-    batch: Batch
-    campaign: Campaign
-    route: EmailRoute | SocialRoute
-    content: Digest | Post
-    emails: tuple[Email, ...]
-    called_at: datetime  # when its first call under this key began
 
 
 class Connections:
@@ -116,46 +60,55 @@ class Connections:
 
 
 class Worker:
-    """Delivers due batches until none is left.
-
-    *reach* gives the readers of a batch who may still be written to, with their slots, at this moment.
-    """
+    """Delivers due batches until none is left, or until it is told to stop."""
 
     def __init__(
         self,
         database: Database,
-        routes: Mapping[str, EmailRoute | SocialRoute],
+        routes: Routes,
+        readers: Readers,
         *,
-        reach: Reach,
         media: Callable[[Picture], bytes],
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
-        in_flight: int = 8,
+        sleep: Callable[[float], Awaitable[None]] = anyio.sleep,
         progress: Callable[[int], None] = lambda recipients: None,
     ) -> None:
         self.name = worker_name()
         self.delivered = Delivered()
-        self._database = database
-        self._routes = routes
-        self._reach = reach
+        self._desk = Desk(database, routes, readers, worker=self.name, clock=clock)
+        self._readers = readers
         self._media = media
         self._clock = clock
-        self._in_flight = in_flight
+        self._sleep = sleep
         self._progress = progress
+        self._lanes: dict[str, Way] = {way.name: way for route in routes.values() for way in route.ways}
+        self._idle: set[str] = set()
+        self._calls = 0  # under way
+        self._is_stopping = False
         self._failures: list[Exception] = []
+        self._asked_at: dict[str, datetime] = {}
 
-    async def run(self, only: Sequence[int] = ()) -> Delivered:
-        """Deliver everything that is due now (of these campaigns, if any are named)."""
-        await to_thread.run_sync(self._take_over)
+    def stop(self) -> None:
+        """Claim no more; `run` ends when the calls that are under way are answered. From any thread."""
+        self._is_stopping = True
+
+    async def run(self, only: Sequence[int] = (), *, until_stopped: bool = False) -> Delivered:
+        """Deliver everything that is due now (of these campaigns, if any are named).
+
+        *until_stopped*: and what comes to be due.
+        """
+        self._bell = anyio.Event()
+        await self._write(self._desk.open, is_dead)
         async with AsyncExitStack() as connections, anyio.create_task_group() as watch:
             watch.start_soon(self._watch)
-            calls = Connections(connections)
-            async with anyio.create_task_group() as group:
-                for _ in range(self._in_flight):
-                    group.start_soon(self._work, only, calls)
+            opened = Connections(connections)
+            async with anyio.create_task_group() as lanes:
+                for way in self._lanes.values():
+                    lanes.start_soon(self._lane, way, opened, only, until_stopped)
             watch.cancel_scope.cancel()
         if self._failures:
             raise self._failures[0]
-        await to_thread.run_sync(self._close)
+        await self._write(self._desk.close)
         return self.delivered
 
     async def _watch(self) -> None:
@@ -163,115 +116,121 @@ class Worker:
         while True:
             await anyio.sleep(LEASE.total_seconds() / 2)
             with suppress(DatabaseError):  # the next call to it says so, if it stays away
-                await to_thread.run_sync(self._take_over)
+                await to_thread.run_sync(self._desk.take_over, is_dead)
 
-    def _close(self) -> None:
-        with self._database.write() as db:
-            hands.cancel_returned(db)
-            ledger.close_finished(db)
+    def _goes_on(self) -> bool:
+        return not self._is_stopping and not self._failures
 
-    async def _work(self, only: Sequence[int], calls: Connections) -> None:
-        """Claim and carry until nothing is due; after a failure only calls under way are finished."""
+    # --- one provider's lane ---
+
+    async def _lane(self, way: Way, opened: Connections, only: Sequence[int], until_stopped: bool) -> None:
+        """Keep a provider's calls in flight; after a failure only those under way are finished."""
+        slots = anyio.Semaphore(way.in_flight)
+        async with anyio.create_task_group() as group:
+            while self._goes_on():
+                await slots.acquire()
+                step = await self._next(way, only, opened)
+                self.delivered.skipped += step.skipped if isinstance(step, Job | NoCall) else 0
+                if isinstance(step, Job | Inquiry):
+                    self._calls += 1
+                    group.start_soon(self._carry, step, way, opened, slots)
+                    continue
+                slots.release()
+                if not isinstance(step, NoCall) and await self._is_over(way, step, until_stopped):
+                    break
+
+    async def _next(
+        self, way: Way, only: Sequence[int], opened: Connections
+    ) -> Job | Inquiry | Wait | NoCall | None:
         try:
-            while not self._failures and (job := await to_thread.run_sync(self._claim, only)) is not None:
-                if isinstance(job, Job):
-                    await self._carry(job, calls)
+            await self._ask_allowance(way, opened)
+            step = await self._write(self._desk.claim, way.name, only)
+            return step or await self._write(self._desk.inquire, way)
         except Exception as error:
             self._failures.append(error)
+            return None
 
-    def _take_over(self) -> None:
-        with self._database.write() as db:
-            ledger.take_over(
-                db,
-                now=self._clock(),
-                dead=[owner for owner in ledger.owners(db) if is_dead(owner)],
-                repeatable={r.name: r.repeatable_for for r in self._routes.values() if r.repeatable_for},
-            )
-
-    def _claim(self, only: Sequence[int]) -> Job | Batch | None:
-        """Claim a batch and re-read who of it may be written to, in one transaction.
-
-        A batch that needs no call is finished at once and comes back as it is.
-        """
-        with self._database.write() as db:
-            batch = ledger.claim(db, worker=self.name, now=self._clock(), lease=LEASE, campaigns=only)
-            if batch is None:
-                return None
-            campaign = campaigns.campaign_of(db, batch.campaign)
-            content = campaigns.rendition_of(db, batch.rendition)
-            assert campaign is not None
-            assert content is not None
-            route = self._routes.get(campaign.channel)
-            if route is None:
-                self._put_back(db, batch, f"{campaign.channel!r} is no longer in the configuration")
-                return batch
-            emails: tuple[Email, ...] = ()
-            if isinstance(content, Digest):
-                emails, batch = self._reachable(db, campaign, batch)
-                if not emails:
-                    ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
-                    ledger.close_finished(db, campaign.id)
-                    return batch
-            now = self._clock()
-            if self._would_repeat(route, batch, now):
-                ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
-                return batch
-            ledger.calling(db, batch, provider=route.name, now=now)
-        called_at = batch.called_at or now
-        return Job(
-            batch=batch, campaign=campaign, route=route, content=content, emails=emails, called_at=called_at
-        )
-
-    def _would_repeat(self, route: EmailRoute | SocialRoute, batch: Batch, now: datetime) -> bool:
-        """Whether a call that may have been accepted could now be accepted a second time."""
-        if batch.called_at is None:
+    async def _is_over(self, way: Way, step: Wait | None, until_stopped: bool) -> bool:
+        """Wait for more to do, or until nobody has anything; a long wait is for a later run."""
+        if step and (until_stopped or step.seconds <= PATIENCE.total_seconds()):
+            await self._sleep(min(step.seconds, PATIENCE.total_seconds() / 2))
             return False
-        is_other = batch.provider != route.name
-        return is_other or route.repeatable_for is None or batch.called_at <= now - route.repeatable_for
+        self._idle.add(way.name)
+        if not until_stopped and not self._calls and len(self._idle) == len(self._lanes):
+            self._is_stopping = True
+            self._ring()
+            return True
+        with anyio.move_on_after(POLL):
+            await self._bell.wait()
+        self._idle.discard(way.name)
+        return False
 
-    def _reachable(self, db: Connection, campaign: Campaign, batch: Batch) -> tuple[tuple[Email, ...], Batch]:
-        reached = self._reach(db, campaign, batch.recipients)
-        gone = [recipient for recipient in batch.recipients if recipient not in reached]
-        ledger.skip(db, batch, dict.fromkeys(gone, NOBODY_LEFT))
-        self.delivered.skipped += len(gone)
-        kept = tuple(recipient for recipient in batch.recipients if recipient in reached)
-        return tuple(reached[recipient] for recipient in kept), replace(batch, recipients=kept)
+    def _ring(self) -> None:
+        """Let whoever waits for more look again."""
+        bell, self._bell = self._bell, anyio.Event()
+        bell.set()
 
-    async def _carry(self, job: Job, calls: Connections) -> None:
+    async def _ask_allowance(self, way: Way, opened: Connections) -> None:
+        """What the vendor says that the account may send, asked for now and then."""
+        asked_at = self._asked_at.get(way.name)
+        if isinstance(way, SocialWay) or (asked_at and self._clock() < asked_at + LOOK_UP_ALLOWANCE):
+            return
+        self._asked_at[way.name] = self._clock()
+        calls = await opened.to(way.provider)
+        if isinstance(calls, Allowing):
+            with suppress(SendError):  # the calls themselves will say what is wrong
+                self._desk.allowances[way.name] = await calls.allowance()
+
+    # --- one call ---
+
+    async def _carry(
+        self, step: Job | Inquiry, way: Way, opened: Connections, slots: anyio.Semaphore
+    ) -> None:
         """Make the call and record what came of it."""
         try:
-            answer = await self._call(job, calls)
-        except Refused as error:
-            await self._record(self._refuse, job, str(error))
-            if job.batch.called_at is None:
-                self.delivered.refused += len(job.batch.recipients)
+            if isinstance(step, Inquiry):
+                await self._inquire(step, way, opened)
             else:
-                self.delivered.unclear += len(job.batch.recipients)
-        except TryLater as error:
-            await self._record(self._later, job, error)
-            self.delivered.later += len(job.batch.recipients)
-        except Unclear as error:
-            await self._record(self._unclear, job, str(error))
-            self.delivered.unclear += len(job.batch.recipients)
+                await self._deliver(step, opened)
+        except Exception as error:
+            self._failures.append(error)
+        finally:
+            self._calls -= 1
+            slots.release()
+            if not self._calls:
+                self._ring()
+
+    async def _deliver(self, job: Job, opened: Connections) -> None:
+        count = len(job.batch.recipients)
+        try:
+            answer: Answer = await within_the_call(self._goes_on)(self._send, job, opened)
+        except SendError as error:
+            await self._write(self._desk.fail, job, error)
+            self._count(job, error)
         else:
-            await self._record(self._accept, job, answer)
-            self.delivered.accepted += len(job.batch.recipients) - len(answer.refused)
+            await self._write(self._desk.accept, job, answer)
             self.delivered.refused += len(answer.refused)
-        self._progress(len(job.batch.recipients))
+            self.delivered.later += len(answer.later)
+            self.delivered.unclear += len(answer.unclear)
+            self.delivered.accepted += count - len(answer.refused) - len(answer.later) - len(answer.unclear)
+        self._progress(count)
 
-    async def _record(self, step: Callable[[Job, Said], None], job: Job, said: Said) -> None:
-        await until_recorded()(to_thread.run_sync, step, job, said)
+    def _count(self, job: Job, error: SendError) -> None:
+        count = len(job.batch.recipients)
+        if isinstance(error, TryLater) or (isinstance(error, SomeRefused) and count > 1):
+            self.delivered.later += count
+        elif isinstance(error, Unclear) or job.batch.called_at is not None:
+            self.delivered.unclear += count
+        else:
+            self.delivered.refused += count
 
-    async def _call(self, job: Job, calls: Connections) -> Answer:
-        return await within_the_call()(self._send, job, calls)
-
-    async def _send(self, job: Job, calls: Connections) -> Answer:
+    async def _send(self, job: Job, opened: Connections) -> Answer:
         """The provider's own call, with the lease held for as long as it takes."""
         answer: Answer | Exception
         async with anyio.create_task_group() as group:
-            group.start_soon(self._hold, job.batch)
+            group.start_soon(self._hold, job)
             try:
-                answer = await self._hand_over(job, calls)
+                answer = await self._hand_over(job, opened)
             except SendError as error:
                 answer = error
             except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
@@ -281,67 +240,36 @@ class Worker:
             raise answer
         return answer
 
-    async def _hand_over(self, job: Job, calls: Connections) -> Answer:
-        if isinstance(job.route, EmailRoute) and isinstance(job.content, Digest):
-            provider = await calls.to(job.route.provider)
-            return await provider.send(
-                job.batch, job.content, job.emails, sender=job.route.sender, media=self._media
-            )
-        assert isinstance(job.route, SocialRoute)
+    async def _hand_over(self, job: Job, opened: Connections) -> Answer:
+        if isinstance(job.way, EmailWay) and isinstance(job.content, Digest):
+            emails = self._readers.emails(job.campaign, job.people)
+            calls = await opened.to(job.way.provider)
+            return await calls.send(job.batch, job.content, emails, sender=job.way.sender, media=self._media)
+        assert isinstance(job.way, SocialWay)
         assert isinstance(job.content, Post)
-        receipt = await job.route.provider.send(job.batch, job.content, media=self._media)
+        receipt = await job.way.provider.send(job.batch, job.content, media=self._media)
         return Answer(receipt=receipt.url or receipt.id)
 
-    async def _hold(self, batch: Batch) -> None:
+    async def _hold(self, job: Job) -> None:
         while True:
             await anyio.sleep(LEASE.total_seconds() / 3)
             with suppress(DatabaseError):  # an answer is worth more than a lease: the call goes on
-                await to_thread.run_sync(self._renew, batch)
+                await to_thread.run_sync(self._desk.renew, job.batch)
 
-    def _renew(self, batch: Batch) -> None:
-        with self._database.write() as db:
-            ledger.renew(db, batch, until=self._clock() + LEASE)
+    async def _inquire(self, inquiry: Inquiry, way: Way, opened: Connections) -> None:
+        """Ask what became of a call without an answer; silence again means asking again later."""
+        assert isinstance(way, EmailWay)
+        calls = await opened.to(way.provider)
+        assert isinstance(calls, Finding)
+        emails = self._readers.emails(inquiry.campaign, inquiry.people)
+        with suppress(SendError):
+            receipts = await calls.find(inquiry.batch, emails)
+            await self._write(self._desk.found, inquiry, receipts)
 
-    def _accept(self, job: Job, answer: Answer) -> None:
-        with self._database.write() as db:
-            ledger.accept(db, job.batch, answer, provider=job.route.name)
-            ledger.close_finished(db, job.campaign.id)
-
-    def _refuse(self, job: Job, reason: str) -> None:
-        """Refused for good; but of a call that may have been accepted before, that says nothing."""
-        state = ledger.unsent(job.batch, DeliveryState.REFUSED)
-        with self._database.write() as db:
-            ledger.finish(db, job.batch, state, reason=reason, provider=job.route.name)
-            ledger.close_finished(db, job.campaign.id)
-
-    def _later(self, job: Job, error: TryLater) -> None:
-        with self._database.write() as db:
-            if job.batch.attempt >= MOST_ATTEMPTS and not isinstance(error, AccountTrouble):
-                reason = f"gave up after {job.batch.attempt} attempts: {error}"
-                state = ledger.unsent(job.batch, DeliveryState.REFUSED)
-                ledger.finish(db, job.batch, state, reason=reason, provider=job.route.name)
-                ledger.close_finished(db, job.campaign.id)
-                return
-            due_at = due_again(self._clock(), job.batch.attempt, asked=error.after)
-            called_at = job.batch.called_at  # an earlier call may have been accepted; this one was not
-            ledger.put_back(db, job.batch, due_at=due_at, reason=str(error), called_at=called_at)
-
-    def _unclear(self, job: Job, reason: str) -> None:
-        """Silence: repeat it where that is harmless, and say so where it is not."""
-        with self._database.write() as db:
-            if job.route.repeatable_for and job.batch.attempt < MOST_ATTEMPTS:
-                due_at = due_again(self._clock(), job.batch.attempt, asked=None)
-                ledger.put_back(db, job.batch, due_at=due_at, reason=reason, called_at=job.called_at)
-            else:
-                ledger.finish(db, job.batch, DeliveryState.UNCLEAR, reason=reason, provider=job.route.name)
-
-    def _put_back(self, db: Connection, batch: Batch, reason: str) -> None:
-        due_at = due_again(self._clock(), batch.attempt, asked=None)
-        ledger.put_back(db, batch, due_at=due_at, reason=reason, called_at=batch.called_at)
-
-
-TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
-NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
+    async def _write(self, step: Callable[..., Given], *arguments: Any) -> Given:
+        """A transaction of the desk's, again if the database was busy or away for a moment."""
+        given: Given = await until_recorded()(to_thread.run_sync, step, *arguments)
+        return given
 
 
 def worker_name() -> str:

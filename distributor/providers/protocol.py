@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from distributor.model import Answer, Batch, Digest, Email, Picture, Post, Receipt
 from distributor.providers.email.mime import Sender
@@ -59,6 +59,7 @@ class EmailCalls(Protocol):
         ...
 
 
+@runtime_checkable
 class Finding(Protocol):
     """A provider that can be asked what became of a call to which no answer came (`found_after` is set)."""
 
@@ -80,6 +81,7 @@ class Allowance:
     used: int = 0  # in the last 24 hours, by everyone who sends through the account
 
 
+@runtime_checkable
 class Allowing(Protocol):
     """A provider that tells the account's allowance."""
 

@@ -166,7 +166,6 @@ def freeze(
     audience: Audience,
     shares: Sequence[Share],
     batch_size: int,
-    priority: int,
     due_at: datetime,
 ) -> int:
     """Write a delivery for every reader of the shares, grouped in batches; how many there are.
@@ -184,7 +183,7 @@ def freeze(
     _write_shares(db, shares, renditions, firsts)
     _write_deliveries(db, campaign_id, audience, batch_size)
     db.execute(text("DROP TABLE share"))
-    written = _write_batches(db, campaign_id, firsts, priority=priority, due_at=due_at)
+    written = _write_batches(db, campaign_id, firsts, due_at=due_at)
     if written != sum(sizes.values()):
         raise DatabaseError(
             "the audience changed while its edition was being frozen; nothing was kept, plan again"
@@ -241,9 +240,7 @@ def _write_deliveries(db: Connection, campaign_id: int, audience: Audience, batc
     db.execute(insert(delivery).from_select(["campaign", "recipient", "batch"], numbered))
 
 
-def _write_batches(
-    db: Connection, campaign_id: int, firsts: Mapping[str, int], *, priority: int, due_at: datetime
-) -> int:
+def _write_batches(db: Connection, campaign_id: int, firsts: Mapping[str, int], *, due_at: datetime) -> int:
     by_first = sorted(firsts.items(), key=lambda item: item[1], reverse=True)
     written = 0
     for part in chunks(_batches_of(db, campaign_id), 100):
@@ -254,7 +251,6 @@ def _write_batches(
                 "rendition": next(hash_ for hash_, first in by_first if first <= number),
                 "recipients": recipients,
                 "size": size,
-                "priority": priority,
                 "state": DeliveryState.QUEUED,
                 "due_at": due_at,
             }
@@ -278,7 +274,7 @@ def _batches_of(db: Connection, campaign_id: int) -> Iterator[tuple[int, int, st
         yield number, size, orjson.dumps(sorted(orjson.loads(recipients))).decode()
 
 
-def freeze_post(db: Connection, *, campaign_id: int, rendition: str, priority: int, due_at: datetime) -> None:
+def freeze_post(db: Connection, *, campaign_id: int, rendition: str, due_at: datetime) -> None:
     """Write the one delivery of a post: to its channel, which stands as recipient 0."""
     db.execute(
         insert(batch).values(
@@ -287,7 +283,6 @@ def freeze_post(db: Connection, *, campaign_id: int, rendition: str, priority: i
             rendition=rendition,
             recipients="[0]",
             size=1,
-            priority=priority,
             state=DeliveryState.QUEUED,
             due_at=due_at,
         )

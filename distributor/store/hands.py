@@ -12,12 +12,10 @@ from typing import Any
 import orjson
 from sqlalchemy import (
     Connection,
-    Row,
     Select,
     and_,
     exists,
     func,
-    insert,
     select,
     update,
 )
@@ -121,14 +119,17 @@ def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
     for row in db.execute(_batches(campaign_id).where(partly)).all():
         refused = _refused_alone(db, campaign_id, row.number)
         left_out = _leave_out(db, campaign_id, row.rendition, refused)
-        count += _queue_again(db, campaign_id, row, [id_ for id_ in refused if id_ not in left_out], now)
+        again = [id_ for id_ in refused if id_ not in left_out]
+        if again:
+            ledger.divide(db, campaign_id, row.number, again, due_at=now)
+        count += len(again)
     if count:
         db.execute(update(campaign).where(campaign.c.id == campaign_id).values(state=CampaignState.SENDING))
     return count
 
 
 def _batches(campaign_id: int) -> Select[Any]:
-    columns = (batch.c.number, batch.c.rendition, batch.c.recipients, batch.c.priority)
+    columns = (batch.c.number, batch.c.rendition, batch.c.recipients)
     return select(*columns).where(batch.c.campaign == campaign_id).order_by(batch.c.number)
 
 
@@ -170,44 +171,14 @@ def _leave_out(db: Connection, campaign_id: int, rendition: str, ids: Sequence[i
 HAD_IT = "got an article of it in another way since they were refused"
 
 
-def _queue_again(db: Connection, campaign_id: int, whole: Row[Any], ids: Sequence[int], now: datetime) -> int:
-    """Move recipients of a batch into one of their own, which is no larger, and queued; how many."""
-    if not ids:
-        return 0
-    number = db.scalar(select(func.max(batch.c.number)).where(batch.c.campaign == campaign_id)) or 0
-    again = {
-        "campaign": campaign_id,
-        "number": number + 1,
-        "rendition": whole.rendition,
-        "recipients": orjson.dumps(ids).decode(),
-        "size": len(ids),
-        "priority": whole.priority,
-        "state": DeliveryState.QUEUED,
-        "due_at": now,
-    }
-    db.execute(insert(batch).values(again))
-    kept = [id_ for id_ in orjson.loads(whole.recipients) if id_ not in set(ids)]
-    db.execute(
-        update(batch)
-        .where(batch.c.campaign == campaign_id, batch.c.number == whole.number)
-        .values(recipients=orjson.dumps(kept).decode(), size=len(kept))
-    )
-    for part in articles.chunks(ids):
-        db.execute(
-            update(delivery)
-            .where(delivery.c.campaign == campaign_id, delivery.c.recipient.in_(part))
-            .values(batch=number + 1, state=None, reason=None)
-        )
-    return len(ids)
-
-
 def settle(db: Connection, campaign_id: int, state: DeliveryState, *, now: datetime) -> int:
     """Settle what is unclear as a person found it: accepted, refused, or to be queued again; how many."""
     count = accounts.balance(db, campaign_id).unclear
+    anew = {"provider": None} if state is DeliveryState.QUEUED else {}
     db.execute(
         update(batch)
         .where(batch.c.campaign == campaign_id, batch.c.state == "unclear")
-        .values(state=state, due_at=now, called_at=None, reason=BY_HAND)
+        .values(state=state, due_at=now, called_at=None, reason=BY_HAND, **anew)
     )
     # Who is unclear alone had left before the call was repeated, and is not written to again.
     alone = DeliveryState.SKIPPED if state is DeliveryState.QUEUED else state

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Any
 
 import orjson
@@ -17,64 +19,105 @@ from sqlalchemy import (
     Connection,
     Row,
     and_,
+    case,
     exists,
+    false,
+    func,
+    insert,
+    literal,
     literal_column,
     or_,
     select,
     text,
     update,
 )
+from sqlalchemy.exc import IntegrityError
 
 from distributor.model import Answer, Batch, CampaignState, DeliveryState
+from distributor.store.articles import chunks
 from distributor.store.schema import batch, campaign, delivery, fact
+from subscribers.schema import Instant
 
 
-def claim(
-    db: Connection,
-    *,
-    worker: str,
-    now: datetime,
-    lease: timedelta,
-    campaigns: Sequence[int] = (),
-) -> Batch | None:
-    """Take the next due batch for *worker*, marking it as being sent in the same statement.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lane:
+    """What one provider is to carry now."""
 
-    *campaigns*: only these, if any are named.
+    provider: str
+    channels: tuple[str, ...]  # whose batches go its way, unless they are bound elsewhere
+    campaigns: tuple[int, ...] = ()  # only these, if any are named
+
+
+def claim(db: Connection, lane: Lane, *, worker: str, now: datetime, lease: timedelta) -> Batch | None:
+    """Take the next due batch of a lane for *worker*, marking it as being sent in the same statement.
+
+    A batch that may have been accepted by a provider, or was refused by the one before it, is bound to that
+    provider by name. Campaigns go by their priority, then by age.
     """
-    due = (
-        select(batch.c.campaign, batch.c.number)
-        .where(is_state(DeliveryState.QUEUED), batch.c.due_at <= now, _is_running())
-        .order_by(batch.c.priority, batch.c.due_at, batch.c.campaign, batch.c.number)
-        .limit(1)
-        .with_for_update(skip_locked=True, of=batch)  # PostgreSQL; SQLite has one writer and ignores it
-    )
-    if campaigns:
-        due = due.where(batch.c.campaign.in_(campaigns))
-    next_one = due.cte("due")
-    taken = (
-        update(batch)
-        .where(batch.c.campaign == next_one.c.campaign, batch.c.number == next_one.c.number)
-        .values(
-            state=DeliveryState.SENDING,
-            lease_owner=worker,
-            lease_until=now + lease,
-            attempt=batch.c.attempt + 1,
-            reason=None,
+    for campaign_id, is_its_way in _campaigns(db, lane, now):
+        mine = batch.c.provider == lane.provider
+        due = (
+            select(batch.c.campaign, batch.c.number)
+            .where(
+                batch.c.campaign == campaign_id,
+                is_state(DeliveryState.QUEUED),
+                batch.c.due_at <= now,
+                or_(batch.c.provider.is_(None), mine) if is_its_way else mine,
+            )
+            .order_by(batch.c.due_at, batch.c.number)
+            .limit(1)
+            .with_for_update(skip_locked=True)  # PostgreSQL; SQLite has one writer and ignores it
+        ).cte("due")
+        taken = (
+            update(batch)
+            .where(batch.c.campaign == due.c.campaign, batch.c.number == due.c.number)
+            .values(
+                state=DeliveryState.SENDING,
+                lease_owner=worker,
+                lease_until=now + lease,
+                attempt=batch.c.attempt + 1,
+                reason=None,
+            )
+            .returning(batch)
         )
-        .returning(batch)
+        if row := db.execute(taken).one_or_none():
+            _begin(db, campaign_id)
+            return _batch(db, row)
+    return None
+
+
+def _campaigns(db: Connection, lane: Lane, now: datetime) -> list[tuple[int, bool]]:
+    """The campaigns that have something due for a lane, in their order; and whether all of it is the lane's.
+
+    More than one, because other workers may hold what is due of the first.
+    """
+    is_its_way = campaign.c.channel.in_(lane.channels)
+    is_due = exists().where(
+        batch.c.campaign == campaign.c.id,
+        is_state(DeliveryState.QUEUED),
+        batch.c.due_at <= now,
+        or_(batch.c.provider == lane.provider, and_(batch.c.provider.is_(None), is_its_way)),
     )
-    row = db.execute(taken).one_or_none()
-    if row is None:
-        return None
-    # A person who has their hands on it has the say, and may be waiting for this very batch.
+    query = (
+        select(campaign.c.id, is_its_way)
+        .where(campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)), is_due)
+        .order_by(campaign.c.priority, campaign.c.due_at, campaign.c.id)
+        .limit(4)
+    )
+    if lane.campaigns:
+        query = query.where(campaign.c.id.in_(lane.campaigns))
+    return [(row[0], bool(row[1])) for row in db.execute(query)]
+
+
+def _begin(db: Connection, campaign_id: int) -> None:
+    """Note that a campaign is being sent, unless a person has their hands on it and waits for this batch."""
     begun = (
         select(campaign.c.id)
-        .where(campaign.c.id == row.campaign, campaign.c.state == CampaignState.SCHEDULED)
+        .where(campaign.c.id == campaign_id, campaign.c.state == CampaignState.SCHEDULED)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
     db.execute(update(campaign).where(campaign.c.id == begun).values(state=CampaignState.SENDING))
-    return _batch(db, row)
 
 
 def is_state(*states: DeliveryState) -> ColumnElement[bool]:
@@ -83,27 +126,19 @@ def is_state(*states: DeliveryState) -> ColumnElement[bool]:
     return batch.c.state == written[0] if len(written) == 1 else batch.c.state.in_(written)
 
 
-def _is_running() -> ColumnElement[bool]:
-    """Whether a batch's campaign may send: as a subquery, so that batches are looked through first."""
-    state = select(campaign.c.state).where(campaign.c.id == batch.c.campaign).scalar_subquery()
-    return state.in_((CampaignState.SCHEDULED, CampaignState.SENDING))
-
-
 OPEN = (DeliveryState.QUEUED, DeliveryState.SENDING, DeliveryState.UNCLEAR)
 
 
 def _batch(db: Connection, row: Row[Any]) -> Batch:
-    # Before its first claim nobody in a batch differs from it.
-    as_it = as_their_batch(db, row.campaign, row.number, row.recipients) if row.attempt > 1 else None
     return Batch(
         campaign=row.campaign,
         number=row.number,
         rendition=row.rendition,
-        recipients=tuple(orjson.loads(row.recipients) if as_it is None else as_it),
+        recipients=tuple(as_their_batch(db, row.campaign, row.number, row.recipients)),
         state=DeliveryState(row.state),
         attempt=row.attempt,
         provider=row.provider,
-        key=request_key(db, row.campaign, row.number),
+        key=request_key(db, row.campaign, row.number, row.size),
         due_at=row.due_at,
         called_at=row.called_at,
         lease_owner=row.lease_owner,
@@ -121,9 +156,12 @@ def as_their_batch(db: Connection, campaign_id: int, number: int, recipients: st
     return [id_ for id_ in orjson.loads(recipients) if id_ not in differing]
 
 
-def request_key(db: Connection, campaign_id: int, number: int) -> str:
-    """A UUID that is the same for every repetition of a call, and no other installation's."""
-    return str(uuid.uuid5(installation(db), f"{campaign_id}/{number}"))
+def request_key(db: Connection, campaign_id: int, number: int, size: int) -> str:
+    """A UUID that is the same for every repetition of a call, and no other installation's.
+
+    A batch that is divided says something else from then on, so it has another key.
+    """
+    return str(uuid.uuid5(installation(db), f"{campaign_id}/{number}/{size}"))
 
 
 def installation(db: Connection) -> uuid.UUID:
@@ -162,29 +200,47 @@ def accept(db: Connection, taken: Batch, answer: Answer, *, provider: str) -> bo
     ):
         return False
     _set_own(db, taken, DeliveryState.REFUSED, answer.refused)
-    rows = [{"c": taken.campaign, "r": recipient, "id": id_} for recipient, id_ in answer.receipts.items()]
+    accept_own(db, taken, answer.receipts)
+    return True
+
+
+def accept_own(db: Connection, taken: Batch, receipts: Mapping[int, str]) -> None:
+    """Keep the ids that recipients of a batch have of their own."""
+    rows = [{"c": taken.campaign, "r": recipient, "id": id_} for recipient, id_ in receipts.items()]
     if rows:
         db.execute(
             text("UPDATE delivery SET receipt = :id WHERE campaign = :c AND recipient = :r"),
             rows,
         )
-    return True
 
 
 def finish(
-    db: Connection, taken: Batch, state: DeliveryState, *, reason: str, provider: str | None = None
+    db: Connection,
+    taken: Batch,
+    state: DeliveryState,
+    *,
+    reason: str,
+    provider: str | None = None,
+    due_at: datetime | None = None,
 ) -> bool:
-    """End a claimed batch as refused, skipped or unclear."""
-    provider = provider or taken.provider
-    return _finish(db, taken, states=("sending",), state=state, reason=reason, provider=provider)
+    """End a claimed batch as refused, skipped or unclear; from *due_at* its provider can be asked of it."""
+    values = {"provider": provider or taken.provider, "due_at": due_at or taken.due_at}
+    return _finish(db, taken, states=("sending",), state=state, reason=reason, **values)
 
 
 def put_back(
-    db: Connection, taken: Batch, *, due_at: datetime, reason: str, called_at: datetime | None
+    db: Connection,
+    taken: Batch,
+    *,
+    due_at: datetime,
+    reason: str,
+    called_at: datetime | None,
+    provider: str | None,
 ) -> bool:
     """Queue a claimed batch again, for later.
 
-    *called_at* is the first call that may have been accepted; None when it is certain that none was.
+    *called_at* is the first call that may have been accepted, by *provider*; None when it is certain that
+    none was. *provider* is then the one that it is bound to, if any.
     """
     return _finish(
         db,
@@ -194,7 +250,59 @@ def put_back(
         due_at=due_at,
         reason=reason,
         called_at=called_at,
+        provider=provider,
     )
+
+
+def part(db: Connection, taken: Batch, ids: Sequence[int], **values: Any) -> Batch:
+    """Move recipients of a batch into one of their own, with *values*; what is left of it, re-keyed."""
+    if not ids:
+        return taken
+    kept = divide(db, taken.campaign, taken.number, ids, **values)
+    moved = set(ids)
+    return replace(
+        taken,
+        recipients=tuple(id_ for id_ in taken.recipients if id_ not in moved),
+        key=request_key(db, taken.campaign, taken.number, kept),
+    )
+
+
+def divide(db: Connection, campaign_id: int, number: int, ids: Sequence[int], **values: Any) -> int:
+    """Move *ids* from a batch into a new one, queued unless *values* say otherwise; how many stay."""
+    its_row = and_(batch.c.campaign == campaign_id, batch.c.number == number)
+    whole = db.execute(select(batch).where(its_row)).one()
+    new = {
+        "campaign": campaign_id,
+        "rendition": whole.rendition,
+        "recipients": orjson.dumps(sorted(ids)).decode(),
+        "size": len(ids),
+        "state": DeliveryState.QUEUED,
+        "attempt": whole.attempt,
+    }
+    new_number = _add(db, new | values)
+    moved = set(ids)
+    kept = [id_ for id_ in orjson.loads(whole.recipients) if id_ not in moved]
+    db.execute(update(batch).where(its_row).values(recipients=orjson.dumps(kept).decode(), size=len(kept)))
+    for some in chunks(ids):
+        db.execute(
+            update(delivery)
+            .where(delivery.c.campaign == campaign_id, delivery.c.recipient.in_(some))
+            .values(batch=new_number, state=None, reason=None)
+        )
+    return len(kept)
+
+
+def _add(db: Connection, values: Mapping[str, Any]) -> int:
+    """Insert a batch under the next number of its campaign; which it is."""
+    last = select(func.coalesce(func.max(batch.c.number), 0)).where(batch.c.campaign == values["campaign"])
+    while True:
+        number = (db.scalar(last) or 0) + 1
+        try:
+            with db.begin_nested():
+                db.execute(insert(batch).values({**values, "number": number}))
+        except IntegrityError:  # another worker took the number; now it can be seen
+            continue
+        return number
 
 
 def _finish(db: Connection, taken: Batch, *, states: Sequence[str], **values: Any) -> bool:
@@ -233,20 +341,26 @@ def owners(db: Connection) -> set[str]:
 
 
 def take_over(
-    db: Connection, *, now: datetime, dead: Iterable[str], repeatable: Mapping[str, timedelta]
+    db: Connection,
+    *,
+    now: datetime,
+    dead: Iterable[str],
+    repeatable: Mapping[str, timedelta],
+    found_after: Mapping[str, timedelta] = MappingProxyType({}),
+    resend: Sequence[str] = (),
 ) -> tuple[int, int]:
     """Free the batches whose lease ran out or whose worker is dead: how many (queued again, unclear).
 
     What a dead worker was sending may have been accepted: it is repeated only where the provider makes
-    repetition harmless (*repeatable*, by name, for how long after the first call), and unclear elsewhere. A
-    batch without a provider never left.
+    repetition harmless (*repeatable*, by name, for how long after the first call), and unclear elsewhere; its
+    provider can be asked about it *found_after* so long. On the channels in *resend* it is sent again.
     """
     lost = and_(
         is_state(DeliveryState.SENDING),
         or_(batch.c.lease_until < now, batch.c.lease_owner.in_(tuple(dead))),
     )
     harmless = or_(
-        batch.c.provider.is_(None),
+        false(),
         *(
             and_(batch.c.provider == name, batch.c.called_at > now - span)
             for name, span in repeatable.items()
@@ -256,14 +370,107 @@ def take_over(
     again = db.execute(
         update(batch)
         .where(lost, harmless)
-        .values(freed | {"state": DeliveryState.QUEUED, "due_at": now, "reason": "its worker was lost"})
+        .values(freed | {"state": DeliveryState.QUEUED, "due_at": now, "reason": LOST})
+    )
+    on_such = select(campaign.c.id).where(campaign.c.channel.in_(tuple(resend)))
+    anew = {"state": DeliveryState.QUEUED, "due_at": now, "reason": LOST, "called_at": None, "provider": None}
+    resent = db.execute(
+        update(batch)
+        .where(lost, batch.c.campaign.in_(on_such), batch.c.provider.not_in(tuple(found_after)))
+        .values(freed | anew)
+    )
+    asked_at = case(
+        (false(), batch.c.due_at),  # for a CASE wants one WHEN at least
+        *((batch.c.provider == name, literal(now + span, Instant)) for name, span in found_after.items()),
+        else_=batch.c.due_at,
     )
     unclear = db.execute(
         update(batch)
         .where(lost)
-        .values(freed | {"state": DeliveryState.UNCLEAR, "reason": "its worker was lost during the call"})
+        .values(freed | {"state": DeliveryState.UNCLEAR, "due_at": asked_at, "reason": LOST})
     )
-    return again.rowcount, unclear.rowcount
+    return again.rowcount + resent.rowcount, unclear.rowcount
+
+
+LOST = "its worker was lost during the call"
+
+
+def hand_back(db: Connection, *, worker: str, held: Iterable[tuple[int, int]], now: datetime) -> int:
+    """Queue again what *worker* claimed without knowing it, as the database went away meanwhile; how many.
+
+    *held* are the batches (campaign, number) that it is carrying: for all others it made no call.
+    """
+    mine = and_(is_state(DeliveryState.SENDING), batch.c.lease_owner == worker)
+    known = set(held)
+    freed = {"lease_owner": None, "lease_until": None, "state": DeliveryState.QUEUED, "due_at": now}
+    lost = [
+        row
+        for row in db.execute(select(batch.c.campaign, batch.c.number, batch.c.attempt).where(mine))
+        if (row.campaign, row.number) not in known
+    ]
+    for row in lost:
+        # Of an earlier attempt nothing is known here: its first call stays where it was noted.
+        first = {"called_at": None, "provider": None} if row.attempt == 1 else {}
+        db.execute(
+            update(batch)
+            .where(batch.c.campaign == row.campaign, batch.c.number == row.number, mine)
+            .values(freed | first | {"reason": "its claim was interrupted"})
+        )
+    return len(lost)
+
+
+def release(db: Connection, *, providers: Sequence[str], channels: Sequence[str]) -> None:
+    """Tell what becomes of batches whose provider or channel is no longer in the configuration.
+
+    What a provider that is gone may have accepted is unclear; what it certainly did not goes another way. The
+    batches of a channel that is gone stay, and say why.
+    """
+    gone = and_(is_state(DeliveryState.QUEUED), batch.c.provider.not_in(tuple(providers)))
+    may_have = batch.c.called_at.is_not(None)
+    reason = batch.c.provider + " may have accepted it, and is no longer in the configuration"
+    db.execute(update(batch).where(gone, may_have).values(state=DeliveryState.UNCLEAR, reason=reason))
+    db.execute(update(batch).where(gone).values(provider=None))
+    homeless = select(campaign.c.id).where(
+        campaign.c.channel.not_in(tuple(channels)),
+        campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)),
+    )
+    db.execute(
+        update(batch)
+        .where(batch.c.campaign.in_(homeless), is_state(DeliveryState.QUEUED), batch.c.reason.is_(None))
+        .values(reason="its newsletter or channel is no longer in the configuration")
+    )
+
+
+def to_ask_about(db: Connection, provider: str, *, now: datetime, again_at: datetime) -> Batch | None:
+    """An unclear batch about which *provider* can be asked by now; nobody else asks before *again_at*."""
+    due = (
+        select(batch.c.campaign, batch.c.number)
+        .where(is_state(DeliveryState.UNCLEAR), batch.c.provider == provider, batch.c.due_at <= now)
+        .order_by(batch.c.due_at)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+    ).cte("due")
+    taken = (
+        update(batch)
+        .where(batch.c.campaign == due.c.campaign, batch.c.number == due.c.number)
+        .values(due_at=again_at)
+        .returning(batch)
+    )
+    row = db.execute(taken).one_or_none()
+    return _batch(db, row) if row else None
+
+
+def found(db: Connection, asked: Batch, receipts: Mapping[int, str], *, now: datetime) -> bool:
+    """Settle an unclear batch by what its provider found of it: accepted, or to be sent after all."""
+    if not _finish(db, asked, states=("unclear",), state=DeliveryState.ACCEPTED, reason=FOUND):
+        return False
+    missing = [id_ for id_ in asked.recipients if id_ not in receipts]
+    rest = part(db, asked, missing, due_at=now, reason="its provider does not know of it")
+    accept_own(db, rest, receipts)
+    return True
+
+
+FOUND = "no answer came; its provider knows of it"
 
 
 def calling(db: Connection, taken: Batch, *, provider: str, now: datetime) -> bool:

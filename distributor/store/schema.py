@@ -85,10 +85,14 @@ campaign = Table(
     Column("state", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
     Column("due_at", Instant, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="20"),  # lower goes first
     Column("through", BigInteger, nullable=False),
     Column("candidates", BigInteger, nullable=False, default=0),
     Column("excluded", JSON, nullable=False, default=dict),
     Column("overlaps", Boolean, nullable=False, default=False),  # readers who have it may stand before it
+    Column("audience", BigInteger),  # confirmed readers of its list when it was planned, of every cadence
+    Column("approved_at", Instant),
+    Column("approved_content", Text),  # the hash of what a person approved
     Column("reason", Text),
     UniqueConstraint("channel", "slot"),
     CheckConstraint("kind IN ('newsletter', 'post')", name="kind"),
@@ -119,10 +123,9 @@ batch = Table(
     Column("rendition", ForeignKey("rendition.hash"), nullable=False),
     Column("recipients", Text, nullable=False),  # a JSON array of subscriber ids, ascending
     Column("size", Integer, nullable=False),
-    Column("priority", Integer, nullable=False),  # lower goes first
     Column("state", Text, nullable=False),
     Column("attempt", Integer, nullable=False, default=0),
-    Column("provider", Text),
+    Column("provider", Text),  # whom it goes or went to; null while queued: the first that is not held up
     Column("called_at", Instant),  # first under its key; null once that call is known to have done nothing
     Column("receipt", Text),  # the provider's id for the whole call
     Column("due_at", Instant, nullable=False),
@@ -136,9 +139,8 @@ batch = Table(
 )
 Index(
     "ix_batch_waiting",
-    batch.c.priority,
-    batch.c.due_at,
     batch.c.campaign,
+    batch.c.due_at,
     batch.c.number,
     sqlite_where=batch.c.state == "queued",
     postgresql_where=batch.c.state == "queued",
@@ -171,6 +173,27 @@ Index(
     delivery.c.recipient,
     sqlite_where=delivery.c.state.is_not(None),
     postgresql_where=delivery.c.state.is_not(None),
+)
+
+# How a provider is doing: every worker sees what one of them learnt.
+provider = Table(
+    "provider",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("failures", Integer, nullable=False, default=0),  # calls in a row without an answer of use
+    Column("held_until", Instant),  # nobody calls it before
+    Column("is_down", Boolean, nullable=False, default=False),  # so others are to take over meanwhile
+    Column("reason", Text),
+)
+
+# What has gone through a provider lately, counted in small steps of time: see delivery.quota.
+quota = Table(
+    "quota",
+    metadata,
+    Column("name", Text, primary_key=True),  # the provider's, or the sending domain that is warmed up
+    Column("counts", Text, primary_key=True),  # messages or calls
+    Column("seconds", Integer, primary_key=True),  # of the window
+    Column("history", Text, nullable=False),  # JSON: [[step, count], …], ascending
 )
 
 media = Table(

@@ -9,14 +9,17 @@ from pathlib import Path
 import pytest
 
 from distributor.app import App
-from distributor.delivery.worker import LEASE
+from distributor.delivery.desk import LEASE
 from distributor.errors import Refused, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, Email
 from distributor.providers.protocol import EmailLimits
 from distributor.store import ledger
+from distributor.store.ledger import Lane
 from subscribers import store as audience
 from tests.far_end import Recorder, through
 from tests.workspace import Clock, opened, subscribe, workspace, write_article
+
+LANE = Lane(provider="recorder", channels=("morning",))
 
 READERS = tuple(f"reader{n}@example.org" for n in range(5))
 NEWS, MORE = "https://news.example/news/", "https://news.example/more/"
@@ -94,9 +97,9 @@ def test_a_refusal_after_silence_leaves_the_silence_unclear(
     app: App, tmp_path: Path, clock: Clock, then: Exception
 ):
     """That a repetition was not accepted says nothing of the first call."""
-    played(app, tmp_path, Unclear("timeout"), *[then] * 12)
+    played(app, tmp_path, Unclear("timeout"), *[then] * 16)
     campaign = planned(app)
-    for _ in range(12):
+    for _ in range(40):
         app.deliver()
         clock.go_on(hours=1)
     balance = app.balance(campaign.id)
@@ -194,7 +197,7 @@ def test_a_late_answer_counts_until_somebody_claims_again(app: App, tmp_path: Pa
     recorder = played(app, tmp_path)
     campaign = planned(app)
     with app.database.write() as db:
-        batch = ledger.claim(db, worker="elsewhere/1/2/3", now=clock(), lease=LEASE)
+        batch = ledger.claim(db, LANE, worker="elsewhere/1/2/3", now=clock(), lease=LEASE)
         assert batch is not None
         ledger.calling(db, batch, provider="recorder", now=clock())
     clock.go_on(minutes=1)

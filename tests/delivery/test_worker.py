@@ -10,14 +10,18 @@ from pathlib import Path
 import pytest
 
 from distributor.app import App
-from distributor.delivery.worker import LEASE, is_dead, worker_name
+from distributor.delivery.desk import LEASE
+from distributor.delivery.worker import is_dead, worker_name
 from distributor.errors import AccountTrouble, NotFound, Refused, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, Email
 from distributor.providers.protocol import EmailLimits
 from distributor.store import ledger
+from distributor.store.ledger import Lane
 from subscribers import store as audience
 from tests.far_end import Recorder, through
 from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
+
+LANE = Lane(provider="recorder", channels=("morning",))
 
 READERS = tuple(f"reader{n}@example.org" for n in range(5))
 
@@ -109,7 +113,8 @@ def test_only_those_refused_are_tried_again(app: App, tmp_path: Path):
 
 def test_later_means_later(app: App, tmp_path: Path, clock: Clock):
     """What the provider puts off waits in the ledger for as long as it asked, and then goes out once."""
-    recorder = Recorder(tmp_path / "taken.log", answer=answering(TryLater("quota", after=600), times=3))
+    busy = answering(TryLater("quota", after=600), times=1)
+    recorder = Recorder(tmp_path / "taken.log", recipients_per_call=5, answer=busy)
     through(app, recorder)
     campaign = planned(app)
     assert app.deliver().later == 5
@@ -254,7 +259,7 @@ def test_a_batch_that_nobody_is_left_in_needs_no_call(app: App, tmp_path: Path, 
 
 def claim(app: App, worker: str, clock: Clock) -> Batch:
     with app.database.write() as db:
-        batch = ledger.claim(db, worker=worker, now=clock(), lease=LEASE)
+        batch = ledger.claim(db, LANE, worker=worker, now=clock(), lease=LEASE)
         assert batch is not None
         ledger.calling(db, batch, provider="recorder", now=clock())
     return batch
@@ -383,6 +388,6 @@ def test_priority_goes_before_age(app: App, tmp_path: Path, clock: Clock):
     app.scan()
     app.make(app.order("morning", ["breaking"]))
     with app.database.write() as db:
-        first = ledger.claim(db, worker="w/1/2/3", now=clock(), lease=LEASE)
+        first = ledger.claim(db, LANE, worker="w/1/2/3", now=clock(), lease=LEASE)
     assert first is not None
     assert app.campaign(first.campaign).slot.startswith("articles ")

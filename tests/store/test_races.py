@@ -14,6 +14,7 @@ from distributor.app import App
 from distributor.errors import Conflict
 from distributor.model import DeliveryState
 from distributor.store import articles, freezing, hands, ledger
+from distributor.store.ledger import Lane
 from subscribers import store as audience
 from tests.far_end import Recorder, through
 from tests.workspace import Clock, opened, subscribe, workspace, write_article
@@ -22,6 +23,9 @@ from tests.workspace import Clock, opened, subscribe, workspace, write_article
 pytestmark = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 
 ADA, LIN = "ada@example.org", "lin@example.org"
+
+
+LANE = Lane(provider="recorder", channels=("morning",))
 
 
 @pytest.fixture
@@ -76,7 +80,7 @@ def test_a_first_claim_does_not_wait_for_whoever_cancels(app: App, clock: Clock)
     with app.database.write() as person:
         hands.hold(person, campaign.id)
         with app.database.write() as worker:
-            batch = ledger.claim(worker, worker="w/1/2/3", now=clock(), lease=timedelta(seconds=20))
+            batch = ledger.claim(worker, LANE, worker="w/1/2/3", now=clock(), lease=timedelta(seconds=20))
         assert batch is not None
         assert hands.cancel(person, campaign.id, reason="a mistake") == 0
 
@@ -85,7 +89,7 @@ def test_what_is_queued_while_a_campaign_closes_keeps_it_open(app: App, clock: C
     """A worker that finishes the last batch waits for a person's retry, and sees what that queued."""
     [campaign] = app.plan()
     with app.database.write() as db:
-        batch = ledger.claim(db, worker="w/1/2/3", now=clock(), lease=timedelta(seconds=20))
+        batch = ledger.claim(db, LANE, worker="w/1/2/3", now=clock(), lease=timedelta(seconds=20))
         assert batch is not None
         ledger.finish(db, batch, DeliveryState.REFUSED, reason="full")
 

@@ -1,0 +1,459 @@
+"""What a worker writes down: every method is one transaction.
+
+Killed between any two of them, the ledger is in a state from which another worker goes on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sqlalchemy import Connection
+
+from distributor.delivery import breaker, quota
+from distributor.delivery.quota import Window
+from distributor.delivery.retry import MOST_ATTEMPTS, due_again
+from distributor.delivery.routes import Route, Routes, Way, limits_of
+from distributor.errors import (
+    AccountTrouble,
+    DatabaseError,
+    SendError,
+    SomeRefused,
+    TryLater,
+    Unclear,
+)
+from distributor.model import Answer, Batch, Campaign, CampaignState, DeliveryState, Email, Rendition
+from distributor.providers.protocol import Allowance
+from distributor.store import campaigns, hands, health, ledger
+from distributor.store.database import Database
+from distributor.store.ledger import Lane
+
+LEASE = timedelta(seconds=20)  # a dead worker's batches are taken over after this
+RENDITIONS = 8  # kept unpacked
+
+People = Mapping[int, tuple[str, str]]  # subscriber -> address and name
+
+
+class Readers(Protocol):
+    """The audience, as delivery needs it."""
+
+    def reachable(self, db: Connection, campaign: Campaign, ids: Sequence[int]) -> People:
+        """Those of *ids* who may be written to at this moment."""
+        ...
+
+    def emails(self, campaign: Campaign, people: People) -> tuple[Email, ...]:
+        """A message for each, with their slots."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A claimed batch with all that its call needs."""
+
+    batch: Batch
+    campaign: Campaign
+    route: Route
+    way: Way
+    content: Rendition
+    people: People
+    called_at: datetime  # when its first call under this key began
+    is_probe: bool = False  # the first call after its provider was down
+    skipped: int = 0  # who has left since it was planned
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """Something is due, and its provider takes nothing for so many seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class NoCall:
+    """A batch needed no call, and is finished or put back."""
+
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """A call without an answer, about which its provider is to be asked."""
+
+    batch: Batch
+    campaign: Campaign
+    people: People
+
+
+class _NotNow(Exception):
+    """Undo the claim: the provider takes nothing for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+
+
+class Desk:
+    """One worker's book-keeping."""
+
+    def __init__(
+        self,
+        database: Database,
+        routes: Routes,
+        readers: Readers,
+        *,
+        worker: str,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._routes = routes
+        self._readers = readers
+        self._worker = worker
+        self._clock = clock
+        self._held: set[tuple[int, int]] = set()  # what is being carried
+        self._renditions: dict[str, Rendition] = {}
+        self._troubled: set[str] = set()  # providers whose next success is news
+        self.allowances: dict[str, Allowance] = {}
+
+    # --- taking over ---
+
+    def open(self, is_dead: Callable[[str], bool]) -> None:
+        """Free what dead workers held, and what no way leads to any more."""
+        with self._database.write() as db:
+            ledger.release(db, providers=list(self._ways()), channels=list(self._routes))
+        self.take_over(is_dead)
+
+    def take_over(self, is_dead: Callable[[str], bool]) -> None:
+        """Free what other workers, who are dead or silent, were sending."""
+        ways = self._ways().values()
+        now = self._clock()
+        with self._database.write() as db:
+            ledger.hand_back(db, worker=self._worker, held=self._held, now=now)
+            ledger.take_over(
+                db,
+                now=now,
+                dead=[owner for owner in ledger.owners(db) if is_dead(owner)],
+                repeatable={way.name: way.repeatable_for for way in ways if way.repeatable_for},
+                found_after={way.name: way.found_after for way in ways if way.found_after},
+                resend=[channel for channel, route in self._routes.items() if route.resends],
+            )
+
+    def _ways(self) -> dict[str, Way]:
+        return {way.name: way for route in self._routes.values() for way in route.ways}
+
+    def close(self) -> None:
+        with self._database.write() as db:
+            hands.cancel_returned(db)
+            ledger.close_finished(db)
+
+    # --- claiming ---
+
+    def claim(self, provider: str, only: Sequence[int]) -> Job | Wait | NoCall | None:
+        """Claim a batch for *provider* and re-read who of it may be written to, in one transaction."""
+        taken: list[tuple[int, int]] = []
+        try:
+            with self._database.write() as db:
+                return self._claim(db, provider, only, taken)
+        except _NotNow as not_now:
+            self._held.difference_update(taken)
+            return Wait(not_now.seconds)
+        except DatabaseError:  # it may be claimed all the same: `ledger.hand_back` finds it
+            self._held.difference_update(taken)
+            raise
+
+    def _claim(
+        self, db: Connection, provider: str, only: Sequence[int], taken: list[tuple[int, int]]
+    ) -> Job | NoCall | None:
+        now = self._clock()
+        healths = health.healths(db)
+        channels = (c for c, route in self._routes.items() if route.open(healths, now).name == provider)
+        lane = Lane(provider=provider, channels=tuple(channels), campaigns=tuple(only))
+        batch = ledger.claim(db, lane, worker=self._worker, now=now, lease=LEASE)
+        if batch is None:
+            return None
+        own = healths.get(provider)
+        if own and own.held_until and own.is_held(now):
+            raise _NotNow((own.held_until - now).total_seconds())
+        campaign = campaigns.campaign_of(db, batch.campaign)
+        assert campaign is not None
+        route = self._routes.get(campaign.channel)
+        way = route.through(provider) if route else None
+        if route is None or way is None:
+            return self._no_way(db, batch, provider)
+        content = self._rendition(db, campaign, batch)
+        if content is None:
+            return NoCall()
+        people: People = {}
+        skipped = 0
+        if campaign.kind == "newsletter":
+            people, batch, skipped = self._reachable(db, campaign, batch)
+            if not people:
+                ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
+                ledger.close_finished(db, campaign.id)
+                return NoCall(skipped)
+        if self._would_repeat(way, batch, now):
+            ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
+            return NoCall()
+        if is_probe := bool(own and own.is_down):
+            assert own is not None
+            health.keep_health(db, breaker.probed(own, now=now))
+        self._troubled = {one.name for one in healths.values() if one.failures}
+        batch = self._within_limits(db, way, batch, now)
+        ledger.calling(db, batch, provider=provider, now=now)
+        taken.append((batch.campaign, batch.number))
+        self._held.update(taken)  # before the commit: whoever hands back what is not held must not meet it
+        return Job(
+            batch=batch,
+            campaign=campaign,
+            route=route,
+            way=way,
+            content=content,
+            people={id_: people[id_] for id_ in batch.recipients} if people else {},
+            called_at=batch.called_at or now,
+            is_probe=is_probe,
+            skipped=skipped,
+        )
+
+    def _no_way(self, db: Connection, batch: Batch, provider: str) -> NoCall:
+        """The newsletter or channel is no longer configured, or goes another way."""
+        if batch.called_at is None:
+            due_at = due_again(self._clock(), batch.attempt, asked=None)
+            ledger.put_back(db, batch, due_at=due_at, reason=NO_WAY, called_at=None, provider=None)
+        else:
+            reason = f"{provider} may have accepted it, and the channel goes another way now"
+            ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=reason)
+        return NoCall()
+
+    def _rendition(self, db: Connection, campaign: Campaign, batch: Batch) -> Rendition | None:
+        """What was frozen, unpacked once; None if it is not what was frozen, and its campaign is paused."""
+        if batch.rendition not in self._renditions:
+            content = campaigns.rendition_of(db, batch.rendition)
+            if content is None or content.hash != batch.rendition:
+                states = (CampaignState.SCHEDULED, CampaignState.SENDING)
+                campaigns.change_state(
+                    db, campaign.id, CampaignState.PAUSED, only_from=states, reason=ALTERED
+                )
+                ledger.put_back(
+                    db,
+                    batch,
+                    due_at=batch.due_at,
+                    reason=ALTERED,
+                    called_at=batch.called_at,
+                    provider=batch.provider,
+                )
+                return None
+            while len(self._renditions) >= RENDITIONS:
+                self._renditions.pop(next(iter(self._renditions)), None)
+            self._renditions[batch.rendition] = content
+        return self._renditions[batch.rendition]
+
+    def _reachable(self, db: Connection, campaign: Campaign, batch: Batch) -> tuple[People, Batch, int]:
+        people = self._readers.reachable(db, campaign, batch.recipients)
+        gone = [recipient for recipient in batch.recipients if recipient not in people]
+        ledger.skip(db, batch, dict.fromkeys(gone, NOBODY_LEFT))
+        kept = tuple(recipient for recipient in batch.recipients if recipient in people)
+        return people, replace(batch, recipients=kept), len(gone)
+
+    def _would_repeat(self, way: Way, batch: Batch, now: datetime) -> bool:
+        """Whether a call that may have been accepted could now be accepted a second time."""
+        if batch.called_at is None:
+            return False
+        is_other = batch.provider != way.name
+        return is_other or way.repeatable_for is None or batch.called_at <= now - way.repeatable_for
+
+    def _within_limits(self, db: Connection, way: Way, batch: Batch, now: datetime) -> Batch:
+        """As much of a batch as may go out in a call now; the rest is a batch of its own.
+
+        Raises:
+            _NotNow: nothing of it.
+        """
+        is_whole = batch.called_at is not None  # what was called once is repeated as it was
+        most = len(batch.recipients) if is_whole else min(len(batch.recipients), way.recipients_per_call)
+        allowance = self.allowances.get(way.name)
+        limits = limits_of(way, allowance, now)
+        if limits:
+            keys = [(limit.name, limit.counts, limit.seconds) for limit in limits]
+            ticks = now.timestamp()
+            histories = health.histories(db, keys)
+            windows = [
+                Window(limit=limit, history=histories[key]).at(ticks)
+                for key, limit in zip(keys, limits, strict=True)
+            ]
+            count = quota.allowed(windows, most, is_whole=is_whole)
+            if not count:
+                raise _NotNow(quota.wait(windows, most, ticks, is_whole=is_whole))
+            most = count
+            added = [w.with_(most if w.limit.counts == "messages" else 1, ticks) for w in windows]
+            health.keep_histories(db, list(zip(keys, (w.history for w in added), strict=True)))
+        rest = batch.recipients[most:]
+        return ledger.part(db, batch, rest, due_at=batch.due_at, provider=batch.provider, attempt=0)
+
+    # --- recording ---
+
+    def renew(self, batch: Batch) -> None:
+        with self._database.write() as db:
+            ledger.renew(db, batch, until=self._clock() + LEASE)
+
+    def accept(self, job: Job, answer: Answer) -> None:
+        """Record an answer; those whom it puts off or leaves open become batches of their own."""
+        now = self._clock()
+        with self._database.write() as db:
+            if ledger.accept(db, job.batch, answer, provider=job.way.name):
+                self._part_later(db, job, answer, now)
+                self._part_unclear(db, job, answer, now)
+            self._note(db, job, answer.pause, now)
+            ledger.close_finished(db, job.campaign.id)
+        self._let_go(job)
+
+    def _part_later(self, db: Connection, job: Job, answer: Answer, now: datetime) -> None:
+        # Where somebody was refused for all, the others may go at once.
+        asked = answer.pause or None
+        due_at = now if answer.refused else due_again(now, job.batch.attempt, asked=asked)
+        ledger.part(
+            db,
+            job.batch,
+            list(answer.later),
+            due_at=due_at,
+            reason=_first(answer.later),
+            provider=job.batch.provider if self._is_first(job) else None,
+        )
+
+    def _part_unclear(self, db: Connection, job: Job, answer: Answer, now: datetime) -> None:
+        open_: dict[str, object] = {
+            "state": DeliveryState.UNCLEAR,
+            "due_at": now + (job.way.found_after or timedelta(0)),
+            "called_at": job.called_at,
+            "provider": job.way.name,
+        }
+        if job.route.resends and not job.way.found_after:
+            open_ = {"due_at": due_again(now, job.batch.attempt, asked=None)}
+        ledger.part(db, job.batch, list(answer.unclear), reason=_first(answer.unclear), **open_)
+
+    def fail(self, job: Job, error: SendError) -> None:
+        """Record that a call brought no receipt, as its error wants."""
+        now = self._clock()
+        with self._database.write() as db:
+            if isinstance(error, TryLater):
+                self._later(db, job, error, now)
+            elif isinstance(error, Unclear):
+                self._unclear(db, job, str(error), now)
+            elif isinstance(error, SomeRefused) and self._is_first(job) and len(job.batch.recipients) > 1:
+                self._halve(db, job, str(error), now)
+            else:
+                self._refuse(db, job, str(error), now)
+            if isinstance(error, TryLater | Unclear):
+                own = health.health(db, job.way.name)
+                health.keep_health(db, breaker.after_failure(own, error, now=now))
+            else:  # an answer, if not a kind one
+                self._note(db, job, 0, now)
+            ledger.close_finished(db, job.campaign.id)
+        self._let_go(job)
+
+    def _is_first(self, job: Job) -> bool:
+        """Whether no earlier call of it may have been accepted."""
+        return job.batch.called_at is None
+
+    def _later(self, db: Connection, job: Job, error: TryLater, now: datetime) -> None:
+        batch = job.batch
+        attempt = 1 if isinstance(error, AccountTrouble) else batch.attempt  # nothing to do with this batch
+        if attempt % MOST_ATTEMPTS == 0:
+            reason = f"gave up after {batch.attempt} attempts: {error}"
+            state = ledger.unsent(batch, DeliveryState.REFUSED)
+            ledger.finish(db, batch, state, reason=reason, provider=job.way.name)
+            return
+        ledger.put_back(
+            db,
+            batch,
+            due_at=due_again(now, attempt, asked=error.after),
+            reason=str(error),
+            called_at=batch.called_at,  # an earlier call may have been accepted; this one was not
+            provider=batch.provider,
+        )
+
+    def _unclear(self, db: Connection, job: Job, reason: str, now: datetime) -> None:
+        """Silence: repeat it where that is harmless; ask the provider where it can tell; else say so."""
+        again_at = due_again(now, job.batch.attempt, asked=None)
+        if job.way.repeatable_for and job.batch.attempt % MOST_ATTEMPTS:
+            ledger.put_back(
+                db,
+                job.batch,
+                due_at=again_at,
+                reason=reason,
+                called_at=job.called_at,
+                provider=job.way.name,
+            )
+        elif job.route.resends and not job.way.found_after and job.batch.attempt % MOST_ATTEMPTS:
+            ledger.put_back(db, job.batch, due_at=again_at, reason=reason, called_at=None, provider=None)
+        else:
+            ledger.finish(
+                db,
+                job.batch,
+                DeliveryState.UNCLEAR,
+                reason=reason,
+                provider=job.way.name,
+                due_at=now + (job.way.found_after or timedelta(0)),
+            )
+
+    def _halve(self, db: Connection, job: Job, reason: str, now: datetime) -> None:
+        """Somebody spoils it for all: in halves they are found."""
+        batch = job.batch
+        if ledger.put_back(db, batch, due_at=now, reason=reason, called_at=None, provider=batch.provider):
+            half = batch.recipients[len(batch.recipients) // 2 :]
+            ledger.part(db, batch, half, due_at=now, reason=reason, provider=batch.provider, attempt=0)
+
+    def _refuse(self, db: Connection, job: Job, reason: str, now: datetime) -> None:
+        """Refused for good here; but of a call that may have been accepted before, that says nothing."""
+        following = job.route.after(job.way.name)
+        if following and self._is_first(job):
+            told = f"{job.way.name}: {reason}"
+            ledger.put_back(db, job.batch, due_at=now, reason=told, called_at=None, provider=following.name)
+            return
+        state = ledger.unsent(job.batch, DeliveryState.REFUSED)
+        ledger.finish(db, job.batch, state, reason=reason, provider=job.way.name)
+
+    def _note(self, db: Connection, job: Job, pause: float, now: datetime) -> None:
+        """The provider answered; it may want a pause of so many seconds all the same."""
+        if job.way.name not in self._troubled and not pause:
+            return
+        own = health.health(db, job.way.name)
+        if not own.is_held(now) or job.is_probe:  # else it was asked for since, by another call
+            own = replace(own, failures=0, is_down=False, held_until=None, reason=None)
+        if pause:
+            held_until = now + timedelta(seconds=pause)
+            own = replace(own, held_until=max(held_until, own.held_until or held_until))
+        health.keep_health(db, own)
+
+    def _let_go(self, job: Job) -> None:
+        """Only what is recorded is let go of: of anything else a call may have been made."""
+        self._held.discard((job.batch.campaign, job.batch.number))
+
+    # --- asking ---
+
+    def inquire(self, way: Way) -> Inquiry | None:
+        """A call without an answer about which the provider can be asked by now."""
+        now = self._clock()
+        if way.found_after is None:
+            return None
+        with self._database.write() as db:
+            batch = ledger.to_ask_about(db, way.name, now=now, again_at=now + way.found_after)
+            if batch is None:
+                return None
+            campaign = campaigns.campaign_of(db, batch.campaign)
+            assert campaign is not None
+            people = self._readers.reachable(db, campaign, batch.recipients)
+        return Inquiry(batch=batch, campaign=campaign, people=people)
+
+    def found(self, inquiry: Inquiry, receipts: Mapping[int, str]) -> None:
+        with self._database.write() as db:
+            ledger.found(db, inquiry.batch, receipts, now=self._clock())
+            ledger.close_finished(db, inquiry.campaign.id)
+
+
+def _first(reasons: Mapping[int, str]) -> str | None:
+    return next(iter(reasons.values()), None)
+
+
+TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
+NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
+NO_WAY = "its newsletter or channel is no longer in the configuration"
+ALTERED = "its frozen content was changed in the database, so nothing more of it is sent"

@@ -1,0 +1,116 @@
+"""The ways out of a newsletter or channel, composed by the app."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from distributor.delivery import quota
+from distributor.delivery.quota import Limit
+from distributor.model import Health
+from distributor.providers.email.mime import Sender
+from distributor.providers.protocol import Allowance, EmailProvider, SocialProvider
+
+DAY = 86_400  # seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmailWay:
+    """A newsletter's way through one provider."""
+
+    name: str  # of the provider, as the ledger records it
+    provider: EmailProvider
+    sender: Sender
+    limits: tuple[Limit, ...] = ()
+    domain: str = ""  # that sends
+    warmed_since: date | None = None  # the day of its first mail, while it is new
+
+    @property
+    def repeatable_for(self) -> timedelta | None:
+        return self.provider.limits.repeatable_for
+
+    @property
+    def recipients_per_call(self) -> int:
+        return self.provider.limits.recipients_per_call
+
+    @property
+    def in_flight(self) -> int:
+        return self.provider.limits.in_flight
+
+    @property
+    def found_after(self) -> timedelta | None:
+        return self.provider.limits.found_after
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocialWay:
+    """A channel's way to its account."""
+
+    name: str
+    provider: SocialProvider
+    limits: tuple[Limit, ...] = ()
+    recipients_per_call: int = 1
+    in_flight: int = 2
+    found_after: timedelta | None = None
+    domain: str = ""
+    warmed_since: date | None = None
+
+    @property
+    def repeatable_for(self) -> timedelta | None:
+        return self.provider.repeatable_for
+
+
+Way = EmailWay | SocialWay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """A newsletter's or channel's ways, in the order in which they are tried."""
+
+    ways: tuple[Way, ...]
+    resends: bool = False  # what nobody can say anything about is sent again, at the risk of a second copy
+
+    def open(self, healths: Mapping[str, Health], now: datetime) -> Way:
+        """The first that is not out; the first of all, if they all are."""
+        well = (way for way in self.ways if not _is_out(healths.get(way.name), now))
+        return next(well, self.ways[0])
+
+    def through(self, name: str) -> Way | None:
+        return next((way for way in self.ways if way.name == name), None)
+
+    def after(self, name: str) -> Way | None:
+        """The way to try when *name* refused."""
+        names = [way.name for way in self.ways]
+        place = names.index(name) + 1 if name in names else 0
+        return self.ways[place] if place < len(self.ways) else None
+
+
+Routes = Mapping[str, Route]  # by newsletter or channel
+
+
+def _is_out(health: Health | None, now: datetime) -> bool:
+    return health is not None and health.is_out(now)
+
+
+def limits_of(way: Way, allowance: Allowance | None, now: datetime) -> Sequence[Limit]:
+    """All that bounds a call at *now*: what is configured, what the vendor allows, and a domain's warm-up."""
+    found = list(way.limits)
+    if allowance is not None and allowance.per_second is not None:
+        found.append(_messages(way.name, 1, max(1, int(allowance.per_second))))
+    if allowance is not None and allowance.per_day is not None:
+        found.append(_messages(way.name, DAY, int(allowance.per_day)))
+    if way.warmed_since is not None:
+        most = quota.warm_up((now.date() - way.warmed_since).days)
+        if most is not None:
+            found.append(_messages(f"warm-up {way.domain}", DAY, most))
+    tightest: dict[tuple[str, str, int], Limit] = {}
+    for limit in found:
+        key = (limit.name, limit.counts, limit.seconds)
+        if key not in tightest or limit.most < tightest[key].most:
+            tightest[key] = limit
+    return list(tightest.values())
+
+
+def _messages(name: str, seconds: int, most: int) -> Limit:
+    return Limit(name=name, counts="messages", seconds=seconds, most=most)
