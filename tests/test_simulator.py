@@ -6,7 +6,7 @@ import smtplib
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -193,6 +193,51 @@ async def test_the_smtp_client_knows_which_message_was_hit(
     assert sim.accepted() == {f"7-{number}-abcdef01": 1 for number in receipts | unclear}
 
 
+@pytest.mark.anyio
+@pytest.mark.parametrize("vendor", [*OVER_HTTP, "smtp"])
+async def test_no_client_is_ever_wrong_about_what_was_accepted(sim: Handle, vendor: str):
+    """With every fault there is, by chance: who has a receipt was accepted, whom it denies was not."""
+    sim.faults(
+        [
+            {"effect": effect, "probability": 0.04, "seed": seed, "seconds": 0.01, "pattern": "[37]@"}
+            for seed, effect in enumerate(EFFECTS)
+        ]
+    )
+    said = Said()
+    async with client(vendor, sim).connected() as calls:
+        for number in range(60):
+            batch = replace(BATCH, key=f"5f0c7c1e-7a55-5cf8-9d7f-{number:012x}")
+            emails = [email(10 * number + place) for place in range(10)]
+            try:
+                answer = await calls.send(batch, DIGEST, emails, sender=SENDER, media=lambda picture: b"")
+            except Unclear:
+                continue
+            except (Refused, TryLater):
+                said.no.update(one.key for one in emails)
+            else:
+                said.hear(answer, emails)
+    accepted = sim.accepted()
+    assert said.yes - accepted.keys() == set()
+    assert said.no & accepted.keys() == set()
+    assert set(accepted.values()) == {1}
+    assert min(len(said.yes), len(said.no)) > 20  # there was something to be wrong about
+
+
+@dataclass
+class Said:
+    """What a client says of delivery keys; of the others it is not sure."""
+
+    yes: set[str] = field(default_factory=set)
+    no: set[str] = field(default_factory=set)
+
+    def hear(self, answer: Answer, emails: Sequence[Email]) -> None:
+        for one in emails:
+            if one.recipient in answer.refused or one.recipient in answer.later:
+                self.no.add(one.key)
+            elif one.recipient not in answer.unclear:
+                self.yes.add(one.key)
+
+
 def post(sim: Handle, *keys: str, request: str = "r-1") -> httpx.Response:
     return sim.http.send(resend_call(sim, *keys, request=request))
 
@@ -293,6 +338,8 @@ def test_an_effect_that_does_not_exist_is_an_error(sim: Handle):
         sim.faults([{"effect": "bussy"}])
     with pytest.raises(ValueError, match="unexpected keyword"):
         sim.faults([{"effect": "busy", "vendors": "resend"}])
+    with pytest.raises(ValueError, match="no vendor is called malgun"):
+        sim.faults([{"effect": "busy", "vendor": "malgun"}])
 
 
 def test_some_are_refused_and_the_others_accepted(sim: Handle):

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.simulator.vendors import VENDORS
+
 EFFECTS = {  # effect -> the moment at which its rule counts
     # HTTP
     "delay": "call",  # answers `seconds` later
@@ -38,7 +40,10 @@ BESIDES = {"delay", "refuse"}  # do not decide how a call ends; several of them 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One fault: every call, or those said, of a vendor, until it was used *count* times."""
+    """One fault: every call, or those said, of a vendor, until it was used *count* times.
+
+    A call counts as used when its head has come; whether it has an address that is meant shows later.
+    """
 
     effect: str
     vendor: str = "any"
@@ -55,6 +60,8 @@ class Rule:
     def __post_init__(self) -> None:
         if self.effect not in EFFECTS:
             raise ValueError(f"no effect is called {self.effect}; there are {', '.join(EFFECTS)}")
+        if self.vendor not in ("any", "smtp", *VENDORS):
+            raise ValueError(f"no vendor is called {self.vendor}; there are {', '.join(VENDORS)} and smtp")
 
     def means(self, addresses: Iterable[str]) -> list[int]:
         """The places of the addresses meant."""

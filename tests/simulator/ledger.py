@@ -89,7 +89,7 @@ class Ledger:
 
     def by_request(self) -> list[Taken]:
         """One message of each call that had a key of its own."""
-        return [found[0] for key, found in self.taken.items() if key == found[0].request != "-"]
+        return [found[0] for key, found in self.taken.items() if key == found[0].request]
 
     def missing(self, keys: Sequence[str]) -> list[int]:
         """The places of those that were never accepted."""
@@ -117,7 +117,8 @@ class Ledger:
         for one in taken:
             self.by_vendor[one.vendor].append(one)
             self.taken[one.key].append(one)
-            self.taken[one.request].append(one)
+            if one.request != "-":
+                self.taken[one.request].append(one)
 
 
 def _opened(log: Path) -> int:
