@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
@@ -27,6 +28,20 @@ media = "qr"
 link = "none"
 {channel}
 """
+REAL = """
+[site]
+content = "{content}"
+
+[providers.outbox]
+type = "outbox"
+
+[newsletters.news]
+title = "The News"
+from = "The News <news@news.example>"
+providers = ["outbox"]
+schedule = "0 7 * * *"
+pictures = "inline"
+""" + CHANNELS.format(channel="")
 Open = Callable[..., App]
 
 
@@ -167,6 +182,25 @@ def test_frozen_campaigns_are_looked_through_too(open_: Open, tmp_path: Path):
     shown = page.read_text()
     assert "has no link to unsubscribe" in shown
     assert shown.count("Lint found nothing.") == 1
+
+
+def test_a_real_site_has_nothing_wrong(corpus: Path, tmp_path: Path):
+    """Lint is quiet about editions, single articles and posts of a site that is as sites are."""
+    config = tmp_path / "distributor.toml"
+    config.write_text(REAL.format(content=corpus / "content"))
+    nowhere = httpx.Client(transport=httpx.MockTransport(lambda request: httpx.Response(404)))
+    app = App(load(config, {}), clock=Clock(datetime(2025, 12, 1, tzinfo=UTC)), http=nowhere)
+    app.open()
+    app.scan(since=datetime(2025, 1, 1, tzinfo=UTC))
+    newest = [article.key for article in app.articles()[0]][:3]
+    for name, keys in (
+        ("news", []),
+        *(("news", [key]) for key in newest),
+        ("toots", newest),
+        ("codes", newest),
+    ):
+        assert said(look(app, name, keys, tmp_path / "look")) == [], (name, keys)
+    app.close()
 
 
 # --- blocking ---

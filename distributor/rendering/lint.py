@@ -180,7 +180,7 @@ class _Page(HTMLParser):
         self.images: list[dict[str, str | None]] = []
         self.letters = 0  # that readers see
         self._unseen = 0  # open elements whose text is not shown
-        self.feed(html)
+        self.feed(html.replace("<![", "<["))  # Outlook's marks, at some of which the parser gives up
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

@@ -65,6 +65,9 @@ def said(findings: Sequence[Finding]) -> list[tuple[str, str, str]]:
     return [(finding.rule, finding.severity, finding.where) for finding in findings]
 
 
+EMPTY = [("link", "error", "HTML")]
+
+
 def adding(html: str) -> Digest:
     return replace(MAIL, html=MAIL.html.replace("</body>", f"{html}</body>"))
 
@@ -146,6 +149,10 @@ def test_preheaders(length: int, is_right: bool) -> None:
         ("<p>{{ first_name }}</p>", [("mark", "warning", "HTML")]),
         ("<p>{% if x %}</p>", [("mark", "warning", "HTML")]),
         ("<style>@media{a{b:c}}.x{{}}</style>", []),
+        (
+            "<![]]><![x]><!--[if mso]><a href=''>x</a><![endif]--><![if !mso]><a href=''>x</a><![endif]>",
+            EMPTY,
+        ),
     ],
 )
 def test_html(html: str, rules: list[tuple[str, str, str]]) -> None:
