@@ -333,6 +333,9 @@ class Desk:
         """Record that a call brought no receipt, as its error wants."""
         now = self._clock()
         with self._database.write() as db:
+            if isinstance(error, TryLater | Unclear):
+                own = health.health(db, job.way.name)
+                health.keep_health(db, breaker.after_failure(own, error, now=now))
             if isinstance(error, TryLater):
                 self._later(db, job, error, now)
             elif isinstance(error, Unclear):
@@ -341,10 +344,7 @@ class Desk:
                 self._halve(db, job, str(error), now)
             else:
                 self._refuse(db, job, str(error), now)
-            if isinstance(error, TryLater | Unclear):
-                own = health.health(db, job.way.name)
-                health.keep_health(db, breaker.after_failure(own, error, now=now))
-            else:  # an answer, if not a kind one
+            if not isinstance(error, TryLater | Unclear):  # an answer, if not a kind one
                 self._note(db, job, 0, now)
             ledger.close_finished(db, job.campaign.id)
         self._let_go(job)
@@ -361,10 +361,12 @@ class Desk:
             state = ledger.unsent(batch, DeliveryState.REFUSED)
             ledger.finish(db, batch, state, reason=reason, provider=job.way.name)
             return
+        open_now = job.route.open(health.healths(db), now)
+        is_free = batch.provider is None and open_now.name != job.way.name  # another takes it at once
         ledger.put_back(
             db,
             batch,
-            due_at=due_again(now, attempt, asked=error.after),
+            due_at=now if is_free else due_again(now, attempt, asked=error.after),
             reason=str(error),
             called_at=batch.called_at,  # an earlier call may have been accepted; this one was not
             provider=batch.provider,

@@ -84,6 +84,7 @@ class Worker:
         self._lanes: dict[str, Way] = {way.name: way for route in routes.values() for way in route.ways}
         self._idle: set[str] = set()
         self._calls = 0  # under way
+        self._ended = 0  # calls that were
         self._is_stopping = False
         self._failures: list[Exception] = []
         self._asked_at: dict[str, datetime] = {}
@@ -129,6 +130,9 @@ class Worker:
         async with anyio.create_task_group() as group:
             while self._goes_on():
                 await slots.acquire()
+                if not self._goes_on():
+                    break
+                ended = self._ended
                 step = await self._next(way, only, opened)
                 self.delivered.skipped += step.skipped if isinstance(step, Job | NoCall) else 0
                 if isinstance(step, Job | Inquiry):
@@ -136,7 +140,9 @@ class Worker:
                     group.start_soon(self._carry, step, way, opened, slots)
                     continue
                 slots.release()
-                if not isinstance(step, NoCall) and await self._is_over(way, step, until_stopped):
+                if isinstance(step, NoCall) or ended != self._ended:  # what has ended may have left more to do
+                    continue
+                if await self._is_over(way, step, until_stopped):
                     break
 
     async def _next(
@@ -196,6 +202,7 @@ class Worker:
             self._failures.append(error)
         finally:
             self._calls -= 1
+            self._ended += 1
             slots.release()
             if not self._calls:
                 self._ring()
