@@ -273,13 +273,13 @@ class Desk:
         limits = limits_of(way, allowance, now)
         if limits:
             keys = [(limit.name, limit.counts, limit.seconds) for limit in limits]
-            ticks = now.timestamp()
             histories = health.histories(db, keys)
+            ticks = self._clock().timestamp()  # read when it is our turn: whoever had it before counts before
             windows = [
                 Window(limit=limit, history=histories[key]).at(ticks)
                 for key, limit in zip(keys, limits, strict=True)
             ]
-            count = quota.allowed(windows, most, is_whole=is_whole)
+            count = quota.allowed(windows, most, ticks, is_whole=is_whole)
             if not count:
                 raise _NotNow(quota.wait(windows, most, ticks, is_whole=is_whole))
             most = count

@@ -1,21 +1,21 @@
 """How much a provider takes in a second, a minute, an hour, a day: never more, in any such span of time.
 
-A limit is counted in two hundred steps to its span. A message leaves the count only when its whole step lies
-further back than the span, so no window of that length, wherever it begins, has more than the limit in it;
-what that costs is one step in two hundred of the rate.
+What went out leaves the count when it lies further back than the span, so no window of that length, wherever
+it begins, has more than the limit in it. What goes out within a two-hundredth of the span is counted as one,
+at its last moment, which keeps every count short.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import takewhile
 from typing import Literal
 
-STEPS = 200  # to a span
-PIECE = 10  # a call waits for a tenth of the limit to be free, rather than carrying ever fewer messages
+STEPS = 200  # to a span: what goes out within one is counted as one
+PIECE = 10  # a call waits for a tenth of the limit to be free, rather than carrying ever fewer messages,
+SOON = 50  # if that is to be within a fiftieth of the span: what is free meanwhile is lost to the rate
 
-Count = tuple[int, int]  # a step since 1970, and what went out in it
+Count = tuple[int, int]  # milliseconds since 1970, and what went out then or just before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,8 +28,9 @@ class Limit:
     most: int
 
     @property
-    def step(self) -> float:
-        return self.seconds / STEPS
+    def span(self) -> int:
+        """Its length in milliseconds."""
+        return self.seconds * 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,16 +41,15 @@ class Window:
     history: tuple[Count, ...] = ()  # ascending
 
     def at(self, now: float) -> Window:
-        """As it stands at *now*: old steps have left it.
+        """As it stands at *now*: what is older has left it.
 
-        A step that lies ahead was counted before the clock was set back. It counts from now on, so that a
-        day's messages are neither forgotten nor held against us for longer than a day.
+        What lies ahead was counted before the clock was set back. It counts from now on, so that a day's
+        messages are neither forgotten nor held against us for longer than a day.
         """
-        current = self._step(now)
-        behind = current - STEPS
-        ahead = sum(count for step, count in self.history if step > current)
-        kept = [(step, count) for step, count in self.history if behind <= step <= current]
-        return Window(limit=self.limit, history=tuple(_added(kept, current, ahead)))
+        moment = _millis(now)
+        ahead = sum(count for at, count in self.history if at > moment)
+        kept = tuple((at, count) for at, count in self.history if moment - self.limit.span <= at <= moment)
+        return Window(limit=self.limit, history=kept).with_(ahead, now)
 
     @property
     def used(self) -> int:
@@ -60,56 +60,62 @@ class Window:
         return max(0, self.limit.most - self.used)
 
     def with_(self, count: int, now: float) -> Window:
-        """After *count* more went out at *now*."""
-        return Window(limit=self.limit, history=tuple(_added(self.history, self._step(now), count)))
+        """After *count* more went out at *now*, which is no earlier than all the rest."""
+        if not count:
+            return self
+        moment, step = _millis(now), self.limit.span // STEPS
+        before, last = self.history[:-1], self.history[-1:]
+        if last and last[0][0] // step == moment // step:
+            count += last[0][1]
+        else:
+            before += last
+        return Window(limit=self.limit, history=(*before, (moment, count)))
 
     def wait(self, count: int, now: float) -> float:
         """Seconds from *now* until *count* are free (as many as the limit at most)."""
-        missing = min(count, self.limit.most) - self.free
-        for step, gone in self.history:
+        if not self.limit.most:
+            return float(self.limit.seconds)  # it may be another one by then
+        missing = min(count, self.limit.most) - (self.limit.most - self.used)
+        for at, gone in self.history:
             if missing <= 0:
                 break
             missing -= gone
             if missing <= 0:
-                return max(0.0, (step + STEPS + 1) * self.limit.step - now)
+                return (at + self.limit.span + 1 - _millis(now)) / 1000
         return 0.0
 
-    def _step(self, now: float) -> int:
-        return int(now / self.limit.step)
+
+def _millis(now: float) -> int:
+    return int(now * 1000)
 
 
-def _added(history: Sequence[Count], current: int, count: int) -> list[Count]:
-    before = list(takewhile(lambda one: one[0] < current, history))
-    now = count + sum(found for step, found in history if step == current)
-    return [*before, (current, now)] if now else before
+def allowed(windows: Sequence[Window], messages: int, now: float, *, is_whole: bool = False) -> int:
+    """How many of *messages* may go out in one call, by windows as they stand *now*; 0: none yet.
 
-
-def allowed(windows: Sequence[Window], messages: int, *, is_whole: bool = False) -> int:
-    """How many of *messages* may go out in one call, by windows as they stand now; 0: none yet.
-
-    *is_whole*: all or none.
+    *is_whole*: all or none. If the limit was lowered below their number meanwhile, all go when nothing else
+    counts: in parts they would be other calls, and second messages to whoever the first call reached.
     """
-    if any(window.free == 0 for window in windows):
+    if wait(windows, messages, now, is_whole=is_whole):
         return 0
-    rooms = [window for window in windows if window.limit.counts == "messages"]
-    count = min([messages, *(window.free for window in rooms)])
-    return count if count >= _least(rooms, messages, is_whole=is_whole) else 0
+    free = (window.free for window in windows if window.limit.counts == "messages")
+    return messages if is_whole else min([messages, *free])
 
 
 def wait(windows: Sequence[Window], messages: int, now: float, *, is_whole: bool = False) -> float:
     """Seconds until `allowed` gives something."""
-    rooms = [window for window in windows if window.limit.counts == "messages"]
-    least = _least(rooms, messages, is_whole=is_whole)
+    rooms = [window.limit for window in windows if window.limit.counts == "messages"]
+    if is_whole or not rooms:
+        return _wait(windows, messages, now)
+    least = min(messages, max(1, min(limit.most for limit in rooms) // PIECE))
+    first, enough = _wait(windows, 1, now), _wait(windows, least, now)
+    return enough if enough - first <= min(limit.seconds for limit in rooms) / SOON else first
+
+
+def _wait(windows: Sequence[Window], messages: int, now: float) -> float:
     return max(
-        (window.wait(least if window in rooms else 1, now) for window in windows),
+        (window.wait(messages if window.limit.counts == "messages" else 1, now) for window in windows),
         default=0.0,
     )
-
-
-def _least(rooms: Sequence[Window], messages: int, *, is_whole: bool) -> int:
-    """The fewest messages worth a call."""
-    smallest = min((window.limit.most for window in rooms), default=messages)
-    return min(messages, smallest if is_whole else max(1, smallest // PIECE))
 
 
 # SparkPost's plan for a new address or domain, messages a day:
