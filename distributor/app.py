@@ -5,10 +5,10 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, TextIO
@@ -25,6 +25,7 @@ from distributor.config import Config
 from distributor.errors import DistributorError, NotFound, Problem
 from distributor.model import Article, ArticleState, Campaign, Publication
 from distributor.scanning import Scanned, scan_site
+from distributor.signals import stopped_by_signals
 from distributor.store import accounts, campaigns, ledger
 from distributor.store import articles as article_store
 from distributor.store.accounts import Balance, BatchRow
@@ -54,11 +55,17 @@ def utc_now() -> datetime:
 
 
 @dataclass(slots=True, kw_only=True)
-class Ran:
-    """What one round of the daemon did."""
+class Looked:
+    """What was new on the site, and what was planned."""
 
     scanned: Scanned
     planned: list[Campaign]
+
+
+@dataclass(slots=True, kw_only=True)
+class Ran(Looked):
+    """What one round did."""
+
     delivered: Delivered
 
 
@@ -396,14 +403,24 @@ class App:
             return controls.settle(db, campaign_id, as_, now=self.clock())
 
     def deliver(
-        self, only: Sequence[int] = (), *, progress: Callable[[int], None] = lambda recipients: None
+        self,
+        only: Sequence[int] = (),
+        *,
+        progress: Callable[[int], None] = lambda recipients: None,
+        worker: Worker | None = None,
+        until_stopped: bool = False,
     ) -> Delivered:
-        """Hand everything that is due (of these campaigns, if any are named) to its provider."""
+        """Hand everything that is due (of these campaigns, if any are named) to its provider.
+
+        *worker*: one that somebody else may stop; *until_stopped*: and whatever comes to be due. Without
+        either, Ctrl-C and SIGTERM end it when the calls under way are answered.
+        """
         import anyio
 
-        worker = self.worker(progress=progress)
+        mine = worker or self.worker(progress=progress)
         try:
-            return anyio.run(worker.run, tuple(only))
+            with nullcontext() if worker else stopped_by_signals(mine.stop):
+                return anyio.run(partial(mine.run, tuple(only), until_stopped=until_stopped))
         except ExceptionGroup as group:  # several calls were under way, and fail of one cause
             raise _first_cause(group) from group
 
@@ -435,13 +452,16 @@ class App:
         progress: Callable[[int], None] = lambda recipients: None,
     ) -> Ran:
         """One round: scan, plan, deliver."""
-        scanned = self.scan(since=since)
         try:
-            planned = self.plan()
+            looked = self.look(since=since)
         except DistributorError:
             self.deliver(progress=progress)  # what is frozen does not wait for what cannot be made
             raise
-        return Ran(scanned=scanned, planned=planned, delivered=self.deliver(progress=progress))
+        return Ran(scanned=looked.scanned, planned=looked.planned, delivered=self.deliver(progress=progress))
+
+    def look(self, *, since: datetime | None = None) -> Looked:
+        """Scan, and plan what is due."""
+        return Looked(scanned=self.scan(since=since), planned=self.plan())
 
     # --- look before sending ---
 

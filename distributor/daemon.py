@@ -1,4 +1,4 @@
-"""The daemon: rounds of scan, plan and deliver, until it is told to stop.
+"""The daemon: it looks for what is new in rounds, and delivers all the while, until it is told to stop.
 
 What is due lives in the tables, so a tick that is missed only means a later one, and two daemons that tick at
 once do nothing twice.
@@ -8,59 +8,81 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from types import FrameType
 
 from apscheduler.events import EVENT_SCHEDULER_STARTED, SchedulerEvent
+from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
-from distributor.app import App
+from distributor.app import App, Looked
+from distributor.delivery.worker import Worker
 from distributor.errors import DistributorError
 
-SECONDS = 10  # between the starts of two rounds
+SECONDS = 10  # between the starts of two looks, and before delivery is tried again after a failure
 
 
 class Daemon:
-    """Ticks by APScheduler; one round at a time."""
+    """Looks by APScheduler's ticks, and delivers beside them, so that neither waits for the other."""
 
     def __init__(self, app: App, *, tell: Callable[[str], None]) -> None:
         self._app = app
         self._tell = tell
-        self._scheduler = BlockingScheduler(timezone="UTC")
+        self._threads = ThreadPoolExecutor(max_workers=2)
+        self._scheduler = BlockingScheduler(timezone="UTC", executors={"default": self._threads})
+        self._worker: Worker | None = None
         self._is_told_to_stop = False
 
     def run(self, *, since: datetime | None = None) -> None:
-        """Go on until SIGTERM or SIGINT; a round that is under way is finished first.
+        """Go on until SIGTERM or SIGINT; calls that are under way are finished first.
 
         Raises:
-            DistributorError: already the first round fails: something is wrong with the set-up.
+            DistributorError: already the first look fails: something is wrong with the set-up.
         """
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
-        self._app.run_once(since=since)
-        self._scheduler.add_job(self._round, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
+        self._report(self._app.look(since=since))
+        self._scheduler.add_job(self._look, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
+        self._scheduler.add_job(self._deliver)
         self._scheduler.add_listener(self._started, EVENT_SCHEDULER_STARTED)
         self._scheduler.start()
+        self._threads.shutdown(wait=True)
 
     def _started(self, _event: SchedulerEvent) -> None:
-        if self._is_told_to_stop:  # during the first round
+        if self._is_told_to_stop:  # during the first look
             self._scheduler.shutdown(wait=False)
         else:
             self._tell("distributor runs; Ctrl-C stops it")
 
-    def _round(self) -> None:
+    def _look(self) -> None:
         try:
-            ran = self._app.run_once()
-        except DistributorError as error:  # the next round finds it mended, or says so again
+            self._report(self._app.look())
+        except DistributorError as error:  # the next look finds it mended, or says so again
             self._tell(str(error))
-            return
-        for campaign in ran.planned:
+
+    def _report(self, looked: Looked) -> None:
+        for campaign in looked.planned:
             why = f" ({campaign.reason})" if campaign.reason else ""
             self._tell(f"planned {campaign.channel} {campaign.slot}: {campaign.state}{why}")
-        for problem in ran.scanned.problems:
+        for problem in looked.scanned.problems:
             self._tell(str(problem))
+
+    def _deliver(self) -> None:
+        """Deliver what is due and what comes to be, until told to stop; after a failure again."""
+        try:
+            self._worker = worker = self._app.worker()
+            if not self._is_told_to_stop:  # since the line before, nobody else would tell it
+                self._app.deliver(worker=worker, until_stopped=True)
+        except DistributorError as error:
+            self._tell(str(error))
+        finally:
+            if not self._is_told_to_stop:
+                again_at = datetime.now(UTC) + timedelta(seconds=SECONDS)
+                self._scheduler.add_job(self._deliver, "date", run_date=again_at)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._is_told_to_stop = True
+        if self._worker is not None:
+            self._worker.stop()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
