@@ -1,6 +1,7 @@
 # make demo   the main job on examples/ into var/outbox, nothing sent anywhere
 # make test   what CI runs: format, lint, types, import contracts, tests
 # make bench  figures with their targets, into benchmarks/results/
+# make bench-send  whole sending to simulated vendors, up to a million readers: 20 minutes
 # make lock   pin the newest releases that pyproject.toml allows
 
 SHELL := /bin/bash
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench lock clean
+.PHONY: help demo test check format bench bench-send lock clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -45,6 +46,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+bench-send: $(VENV)/.dev
+	$(BIN)/python -m benchmarks.send
 
 lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet pyproject.toml --group build -o requirements.txt

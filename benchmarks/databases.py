@@ -32,6 +32,10 @@ class Databases(Protocol):
 
     def drop(self, url: str) -> None: ...
 
+    def cpu(self) -> float:
+        """Seconds that a server of its own has worked so far (Linux only)."""
+        ...
+
 
 class Sqlite:
     version = SQLITE
@@ -52,6 +56,9 @@ class Sqlite:
     def drop(self, url: str) -> None:
         for leftover in self._folder.glob(f"{_file(url).name}*"):
             leftover.unlink()
+
+    def cpu(self) -> float:
+        return 0.0
 
 
 def _file(url: str) -> Path:
@@ -74,6 +81,10 @@ class Postgres:
         with self._admin() as admin:
             admin.execute(f"DROP DATABASE {_name(url)} WITH (FORCE)".encode())
 
+    def cpu(self) -> float:
+        server = int((self._folder / "postmaster.pid").read_text().split()[0])
+        return cpu_seconds(server) + sum(cpu_seconds(pid) for pid in _children(server))
+
     def _create(self, how: str) -> str:
         name = f"bench_{uuid.uuid4().hex}"
         with self._admin() as admin:
@@ -83,6 +94,16 @@ class Postgres:
 
     def _admin(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(f"postgresql://postgres:@/postgres?host={self._folder}", autocommit=True)
+
+
+def cpu_seconds(pid: int) -> float:
+    """What a process has worked so far, with its children that ended (proc(5), Linux only)."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _name(url: str) -> str:

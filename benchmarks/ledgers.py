@@ -45,11 +45,14 @@ class Spent:
 
 
 @contextmanager
-def prepared(databases: Databases, *, readers: int, cohorts: int) -> Iterator[tuple[Path, str]]:
+def prepared(
+    databases: Databases, *, readers: int, cohorts: int, articles: int = 10
+) -> Iterator[tuple[Path, str]]:
     """A workspace and the address of its database: articles scanned, pictures ready, readers waiting."""
     with TemporaryDirectory(prefix="bench-ledger-") as name:
         folder, url = Path(name), databases.new()
-        app = App(workspace(folder, articles=max(10, cohorts), topics=cohorts, database_url=url), clock=_now)
+        wanted = max(articles, cohorts)
+        app = App(workspace(folder, articles=wanted, topics=cohorts, database_url=url), clock=_now)
         app.open()
         app.scan(since=NOW.replace(year=NOW.year - 1))
         app.pictures.prepare_all(app.articles()[0])
