@@ -14,7 +14,7 @@ import ssl
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 CONNECT = 30.0  # seconds
 PATIENCE = 600.0  # seconds of silence after a message's end; half of it elsewhere (RFC 5321, 4.5.3.2)
@@ -42,7 +42,7 @@ class Letter:
 
     sender: str  # where bounces go
     recipient: str
-    content: bytes
+    content: bytes  # begins with a header; all its lines end in CRLF, and nothing else is in it of either
 
     @property
     def is_international(self) -> bool:
@@ -50,8 +50,7 @@ class Letter:
         return not (self.content.isascii() and self.recipient.isascii() and self.sender.isascii())
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What the server said to one command."""
 
     code: int
@@ -160,11 +159,11 @@ class Connection:
         refusal = next((reply for reply in replies if reply.is_refusal), None)
         self._is_midway = replies[-1].code != 354
         if not refusal and not self._is_midway:
-            return await self._hand_over(_sealed(letter.content), following)
+            return await self._hand_over(_stuffed(letter.content), following)
         if not self._is_midway:
             # DATA was sent before the refusal was read: it is followed by an end alone (RFC 2920, 3.1).
             with suppress(Lost):
-                await self._hand_over(END, following)
+                await self._hand_over(b"", following)
         return refusal or self._lost(f"an answer out of order: {replies[-1]}")
 
     async def is_alive(self) -> bool:
@@ -203,10 +202,11 @@ class Connection:
 
     async def _hand_over(self, content: bytes, following: Letter | None) -> Reply:
         """The server's word on *content*, with which the announcement of the next letter may go out."""
+        pieces = [content, END]
         if following and "PIPELINING" in self.offers:
             self._announced = following
-            content += b"".join(_announcement(following, self.offers).values())
-        self._writer.write(content)
+            pieces += _announcement(following, self.offers).values()
+        self._writer.write(b"".join(pieces))
         try:
             reply = await self._reply(to=".", patience=self._patience)
             if not 200 <= reply.code < 300 and not reply.is_refusal:
@@ -270,29 +270,28 @@ class Connection:
         return replies
 
     async def _reply(self, *, to: str = "", patience: float | None = None) -> Reply:
-        patience = patience or self._patience / 2
+        whole = _WHOLE.match(self._received) or await self._more(patience or self._patience / 2)
+        code, text = int(whole[1]), whole[0].decode(errors="replace")
+        del self._received[: whole.end()]
+        self.has_ended = self.has_ended or code == 421  # RFC 5321, 3.8: it closes the connection
+        return Reply(code, "\n".join(line[4:] for line in text.splitlines()), to)
+
+    async def _more(self, patience: float) -> re.Match[bytes]:
+        """A whole answer, once it has come."""
         try:
             async with asyncio.timeout(patience):
-                code, text = await self._read()
+                while not (whole := _WHOLE.match(self._received)):
+                    if len(self._received) > LONGEST_ANSWER or not _BEGINNING.match(self._received):
+                        self._lost(f"not an answer: {bytes(self._received[:80])!r}")
+                    data = await self._reader.read(LONGEST_ANSWER)
+                    if not data:
+                        self._lost("the server hung up")
+                    self._received += data
+                return whole
         except TimeoutError:
             self._lost(f"silent for {patience:g} seconds")
         except OSError as error:
             self._lost(f"the connection broke: {error}")
-        self.has_ended = self.has_ended or code == 421  # RFC 5321, 3.8: it closes the connection
-        return Reply(code, text, to)
-
-    async def _read(self) -> tuple[int, str]:
-        """A whole answer: its code, and its text line by line."""
-        while not (whole := _WHOLE.match(self._received)):
-            if len(self._received) > LONGEST_ANSWER or not _BEGINNING.match(self._received):
-                self._lost(f"not an answer: {bytes(self._received[:80])!r}")
-            data = await self._reader.read(LONGEST_ANSWER)
-            if not data:
-                self._lost("the server hung up")
-            self._received += data
-        code, lines = int(whole[1]), whole[0].decode(errors="replace").splitlines()
-        del self._received[: whole.end()]
-        return code, "\n".join(line[4:] for line in lines)
 
     def _lost(self, reason: str) -> NoReturn:
         self.has_ended = True
@@ -314,16 +313,9 @@ def _announcement(letter: Letter, offers: Mapping[str, str]) -> dict[str, bytes]
     return {command: f"{line}\r\n".encode() for command, line in zip(ANNOUNCEMENT, lines, strict=True)}
 
 
-def _sealed(content: bytes) -> bytes:
-    """A message as it travels: dots stuffed, with its end (RFC 5321, 4.5.2)."""
-    without = content.replace(b"\r\n", b"")
-    if b"\n" in without or b"\r" in without:
-        # Some servers take these for line ends, and a dot between them for the message's end, after which
-        # whoever wrote the text could write commands ("SMTP smuggling", CVE-2023-51764).
-        content = re.sub(rb"\r\n|\r|\n", b"\r\n", content)
-    if not content.endswith(b"\r\n"):
-        content += b"\r\n"
-    return (b"." if content.startswith(b".") else b"") + content.replace(b"\r\n.", b"\r\n..") + END
+def _stuffed(content: bytes) -> bytes:
+    """A message so that no line of it is taken for its end (RFC 5321, 4.5.2)."""
+    return content.replace(b"\r\n.", b"\r\n..")
 
 
 def _expect(reply: Reply) -> Reply:

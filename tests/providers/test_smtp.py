@@ -219,31 +219,29 @@ async def test_a_message_costs_one_round_trip():
     assert [group.splitlines()[-1] for group in groups[1:]] == [b"DATA"] * 3 + [b".", b"QUIT"]
 
 
-async def test_dots_and_line_ends_travel_safely():
-    """A line that begins with a dot is not the end, and a stray line feed can be no line's end."""
-    content = b"Subject: x\r\n\r\n.\r\n..two\nMAIL FROM:<evil@example.org>\n.\rend"
+async def test_a_dot_ends_nothing():
+    """A line of the message that begins with a dot travels with one more (RFC 5321, 4.5.2)."""
+    content = b"Subject: x\r\n\r\n.\r\n..two\r\nMAIL FROM:<evil@example.org>\r\n.\r\n"
     async with listening(Server()) as server:
         connection = await connect(Address(host="127.0.0.1", port=server.port, tls=None))
         await connection.deliver(Letter(sender="a@b.example", recipient="c@d.example", content=content))
         await connection.quit()
     [(_, travelled)] = server.taken
-    assert travelled == (
-        b"Subject: x\r\n\r\n..\r\n...two\r\nMAIL FROM:<evil@example.org>\r\n..\r\nend\r\n.\r\n"
-    )
+    assert travelled == (b"Subject: x\r\n\r\n..\r\n...two\r\nMAIL FROM:<evil@example.org>\r\n..\r\n.\r\n")
 
 
 async def test_a_message_arrives_as_it_was_written():
-    """Unstuffed, what the server took is the message, pictures and all, with CRLF at every line's end."""
+    """Unstuffed it is the message, pictures and all; whatever a name has in it, lines end in CRLF."""
     dotted = replace(
         PICTURED, text="Hello @@name@@\n.\n..\n@@unsubscribe_url@@", html=PICTURED.html + "\n.\n"
     )
     async with listening(Server()) as server:
-        await send(server, [email(1)], digest=dotted)
+        await send(server, [email(1, name="Ada\n.\r.\nMAIL FROM:<evil@example.org>")], digest=dotted)
     [(_, travelled)] = server.taken
     content = travelled.removesuffix(b".\r\n")
     assert content.count(b"\n") == content.count(b"\r") == content.count(b"\r\n")
     message = message_from_bytes(content.replace(b"\r\n..", b"\r\n."), policy=policy.default)
-    assert words(message).splitlines()[1:3] == [".", ".."]
+    assert words(message).splitlines()[-3:-1] == [".", ".."]
     [picture] = [part for part in message.walk() if part.get_content_maintype() == "image"]
     assert picture.get_content() == media(None)
 
