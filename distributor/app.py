@@ -378,9 +378,14 @@ class App:
         made = [self.posts.make(name, id_, article, now) for name in channels]
         return [campaign for campaign in made if campaign is not None]
 
-    def approve(self, campaign_id: int) -> None:
+    def approve(self, campaign_id: int, *, content: str | None = None) -> None:
         with self.database.write() as db:
-            controls.approve(db, campaign_id)
+            controls.approve(db, campaign_id, content=content, now=self.clock())
+
+    def content_of(self, campaign_id: int) -> str:
+        """The hash of all that was frozen for a campaign."""
+        with self.database.read() as db:
+            return campaigns.content_of(db, campaign_id)
 
     def pause(self, campaign_id: int) -> None:
         with self.database.write() as db:

@@ -246,6 +246,9 @@ class Newsletter(_Table):
     catch_up: Literal["send", "merge", "drop"] = "merge"  # what slots missed while we were down become
     on_unclear: Literal["hold", "resend"] = "hold"  # what becomes of mails that nobody can say anything about
     approval: Literal["none", "required"] = "none"
+    audience_guard: int = Field(
+        20, ge=0, le=1000
+    )  # percent: a larger change of the readers' number asks first
     lint: Lint = "warn"
 
     @model_validator(mode="before")
@@ -545,6 +548,17 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
                 reason=f"{name!r} is a newsletter and a channel",
                 remedy="give one of them another name",
             )
+
+
+def notes(config: Config) -> list[str]:
+    """What a publisher should know of a configuration in which nothing is wrong."""
+    return [
+        f"newsletters.{name}: {provider} ({config.providers[provider].type}) carries no List-Unsubscribe of "
+        "ours, so mail programs offer the vendor's own, if any; the link in the mail is each reader's"
+        for name, newsletter in config.newsletters.items()
+        for provider in newsletter.providers
+        if not VENDORS[config.providers[provider].type].one_click
+    ]
 
 
 def _of_another_type(path: str, source: str, name: str, settings: Provider) -> Iterator[Problem]:

@@ -36,8 +36,20 @@ def the_campaign(db: Connection, campaign_id: int) -> Campaign:
     return found
 
 
-def approve(db: Connection, campaign_id: int) -> None:
+def approve(db: Connection, campaign_id: int, *, content: str | None, now: datetime) -> None:
+    """Let a campaign be sent; if *content* is given, only if the hash of what was frozen begins with it.
+
+    Raises:
+        NotFound: there is no such campaign, it awaits no approval, or its content is another.
+    """
+    hands.hold(db, campaign_id)
+    found = campaigns.content_of(db, campaign_id)
+    if content is not None and (len(content) < 8 or not found.startswith(content.lower())):
+        raise NotFound(
+            f"the content of campaign {campaign_id} is {found[:12]}, not {content}; look at it again"
+        )
     _change(db, campaign_id, CampaignState.SCHEDULED, only_from=[CampaignState.AWAITING_APPROVAL])
+    campaigns.approve(db, campaign_id, content=found, now=now)
 
 
 def pause(db: Connection, campaign_id: int) -> None:

@@ -16,6 +16,7 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.blocking import BlockingScheduler
 
 from distributor.app import App, Looked
+from distributor.config import notes
 from distributor.delivery.worker import Worker
 from distributor.errors import DistributorError
 
@@ -41,6 +42,8 @@ class Daemon:
         """
         for name in (signal.SIGTERM, signal.SIGINT):
             signal.signal(name, self._stop)
+        for note in notes(self._app.config):
+            self._tell(f"note: {note}")
         self._report(self._app.look(since=since))
         self._scheduler.add_job(self._look, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
         self._scheduler.add_job(self._deliver)

@@ -29,7 +29,7 @@ from distributor.store import articles as article_store
 from distributor.store import campaigns, freezing
 from distributor.store.database import Database
 from distributor.store.freezing import Audience, Cohort, Share
-from subscribers import store as audience
+from subscribers import store as audience_store
 
 BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
 NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
@@ -49,6 +49,7 @@ class Order:
     only: tuple[str, ...] = ()  # keys of articles sent by themselves, whatever readers' positions
     subscriber: int | None = None  # only this reader
     priority: int = DIGEST
+    is_asked_for: bool = False  # by a person, who was told whatever is unusual about it
 
     @property
     def is_scheduled(self) -> bool:
@@ -69,6 +70,8 @@ class Draft:
     articles: Mapping[str, Article]
     ids: Mapping[str, int]
     through: int
+    readers: int = 0  # confirmed, of every cadence
+    unusual: str | None = None  # what a person should know before it is sent
 
     @property
     def excluded(self) -> dict[str, int]:
@@ -166,7 +169,14 @@ class Editions:
         """An edition now, of what is new to each reader."""
         to = f" to {subscriber}" if subscriber is not None else ""
         slot = f"by hand {now:%Y-%m-%dT%H:%M:%S.%fZ}{to}"
-        return Order(name=name, slot=slot, due_at=now, cadences=EVERYBODY, subscriber=subscriber)
+        return Order(
+            name=name,
+            slot=slot,
+            due_at=now,
+            cadences=EVERYBODY,
+            subscriber=subscriber,
+            is_asked_for=True,
+        )
 
     def single(
         self,
@@ -189,6 +199,7 @@ class Editions:
             only=tuple(article.key for _, article in chosen),
             subscriber=subscriber,
             priority=BREAKING,
+            is_asked_for=slot is None,
         )
 
     # --- making one ---
@@ -208,7 +219,7 @@ class Editions:
                     rendered[choice] = self.render(order, draft, choice)
             with suppress(Conflict), self._database.write(snapshot=True) as db:
                 article_store.lock(db)
-                audience.hold(db, order.name)
+                audience_store.hold(db, order.name)
                 draft = self.draft(db, order, now)
                 if all(choice in rendered for choice in draft.chosen()):
                     return self._freeze(db, order, draft, rendered, now)
@@ -235,6 +246,8 @@ class Editions:
             articles={article.key: article for _, article in told},
             ids={article.key: id_ for id_, article in told},
             through=through,
+            readers=(readers := audience_store.count(db, order.name)),
+            unusual=_unusual(readers, campaigns.last_audience(db, order.name), newsletter.audience_guard),
         )
 
     def draft_of(self, db: Connection, order: Order, keys: Sequence[str], now: datetime) -> Draft:
@@ -376,7 +389,8 @@ class Editions:
 
     def _campaign(self, order: Order, draft: Draft, contents: Sequence[Digest], now: datetime) -> Campaign:
         newsletter = self.newsletter(order.name)
-        held = self._held_back(order.name, contents)
+        lint = self._held_back(order.name, contents)
+        held = "; ".join(filter(None, (None if order.is_asked_for else draft.unusual, lint))) or None
         state = CampaignState.SCHEDULED
         if newsletter.approval == "required" or held:
             state = CampaignState.AWAITING_APPROVAL
@@ -393,6 +407,7 @@ class Editions:
             candidates=sum(cohort.size for cohort in draft.cohorts),
             excluded=draft.excluded,
             overlaps=not order.is_scheduled or order.subscriber is not None,
+            audience=draft.readers,
             reason=held if contents else _why_skipped(draft),
         )
 
@@ -423,6 +438,18 @@ class Editions:
 
 
 HAVE_IT = "they have it already"
+
+
+def _unusual(readers: int, before: int | None, guard: int) -> str | None:
+    """What a person should know of the readers' number: it changed by more than *guard* percent."""
+    if not guard or not before or abs(readers - before) <= max(FEW, before * guard / 100):
+        return None
+    change = "more" if readers > before else "fewer"
+    percent = round(100 * abs(readers - before) / before)
+    return f"{readers:,} readers, {percent} % {change} than the {before:,} of the last edition"
+
+
+FEW = 20  # readers: a small list may double in a day
 
 
 def _breaking_slot(article_id: int) -> str:

@@ -229,6 +229,13 @@ def counts(db: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+def count(db: Connection, name: str) -> int:
+    """How many confirmed readers a list has."""
+    on_list = select(list_.c.id).where(list_.c.name == name).scalar_subquery()
+    query = select(func.count()).where(subscription.c.list == on_list, subscription.c.state == "confirmed")
+    return db.scalar(query) or 0
+
+
 def find(db: Connection, address: str) -> Subscriber | None:
     """The subscriber of that address, however it is written."""
     row = db.execute(select(subscriber).where(subscriber.c.address_hash == _hash_of(address))).first()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from distributor.config import Config, load, mailbox
+from distributor.config import Config, load, mailbox, notes
 from distributor.errors import ConfigError, Problem
 
 ROOT = Path(__file__).parent.parent
@@ -399,6 +399,24 @@ def test_any_file_is_a_configuration_or_a_list_of_problems(tmp_path: Path, table
         last = text.count("\n") + 1
         if not found or any(problem.line and problem.line > last for problem in found):
             pytest.fail(f"problems without sense: {found}")
+
+
+def test_what_a_vendor_cannot_carry_is_said_aloud(tmp_path: Path):
+    """A newsletter through a vendor with unsubscribing of its own is told so; others are told nothing."""
+    text = GOOD.replace('providers = ["outbox"]', 'providers = ["sparkpost", "outbox"]')
+    config = loaded(tmp_path, text + '[providers.sparkpost]\ntype = "sparkpost"\nkey = "k"\n')
+    [note] = notes(config)
+    assert note.startswith("newsletters.morning: sparkpost (sparkpost) carries no List-Unsubscribe")
+    assert notes(loaded(tmp_path, GOOD)) == []
+
+
+def test_settings_of_another_type_are_problems(tmp_path: Path):
+    """A setting that a type does not know is named with its line, so that nobody relies on it."""
+    text = GOOD + '[providers.resend]\ntype = "resend"\nkey = "k"\nhost = "mail.example.org"\n'
+    [problem] = problems(tmp_path, text)
+    assert (problem.line, problem.reason) == (16, "providers.resend.host: resend has no such setting")
+    [problem] = problems(tmp_path, GOOD + '[providers.x]\ntype = "pigeon"\n')
+    assert "'pigeon' is no type of provider; there are: " in problem.reason
 
 
 def test_a_vendor_needs_its_key(tmp_path: Path):

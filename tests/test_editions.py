@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
 from distributor.app import App
 from distributor.config import load
-from distributor.errors import TemplateError
+from distributor.errors import NotFound, TemplateError
 from distributor.model import Digest
-from distributor.store import campaigns
+from distributor.store import campaigns, schema
 from tests.far_end import Recorder, through
 from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
 
@@ -368,6 +369,73 @@ def test_a_slot_caught_up_on_after_a_cancelled_later_edition_loses_nothing(
     assert got(app) == {ADA: ["early"]}
     morning(app, clock)
     assert got(app) == {ADA: ["early", "late"]}
+
+
+def readers(app: App, count: int) -> None:
+    subscribe(app, *(f"reader{n}@example.org" for n in range(count)))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "guard", "state"),
+    [
+        (100, 121, 20, "awaiting approval"),
+        (100, 120, 20, "done"),
+        (100, 200, 0, "done"),
+        (5, 20, 20, "done"),  # a small list may grow fast
+    ],
+)
+def test_an_audience_that_changed_much_asks_first(
+    app: App, tmp_path: Path, clock: Clock, before: int, after: int, guard: int, state: str
+):
+    """An import that went wrong is seen before a mail goes out; approved, everybody gets theirs."""
+    configured(app, audience_guard=guard)
+    readers(app, before)
+    news(app, tmp_path, "one")
+    morning(app, clock)
+    readers(app, after)
+    news(app, tmp_path, "two")
+    morning(app, clock)
+    last = app.campaigns()[0]
+    assert last.state == state
+    if state == "awaiting approval":
+        assert last.reason == "121 readers, 21 % more than the 100 of the last edition"
+        app.approve(last.id)
+        app.deliver()
+    assert app.balance(last.id).accepted == after
+
+
+def test_who_sends_by_hand_is_told_of_an_unusual_audience_and_not_asked_twice(
+    app: App, tmp_path: Path, clock: Clock
+):
+    """The person at the keyboard sees it in the question."""
+    readers(app, 100)
+    news(app, tmp_path, "one")
+    morning(app, clock)
+    readers(app, 200)
+    news(app, tmp_path, "two")
+    app.scan()
+    order = app.order("morning")
+    assert "100 % more" in str(app.draft(order).unusual)
+    campaign = app.make(order)
+    assert campaign is not None
+    assert campaign.state == "scheduled"
+
+
+def test_what_is_approved_is_what_was_looked_at(app: App, tmp_path: Path, clock: Clock):
+    """An approval names the content; of another it is none, and what was changed since is not sent."""
+    configured(app, approval="required")
+    subscribe(app, ADA)
+    news(app, tmp_path, "one")
+    morning(app, clock)
+    [campaign] = app.campaigns()
+    with pytest.raises(NotFound, match="look at it again"):
+        app.approve(campaign.id, content="0123456789ab")
+    app.approve(campaign.id, content=app.content_of(campaign.id)[:12])
+    with app.database.write() as db:
+        db.execute(update(schema.campaign).values(approved_content="something else"))
+    app.deliver()
+    assert got(app) == {}
+    assert app.campaign(campaign.id).state == "paused"
 
 
 def test_what_cannot_be_made_stops_nothing_else(tmp_path: Path, clock: Clock):

@@ -89,6 +89,7 @@ def show(campaign: CampaignId, json: JsonOption = False) -> None:
         console.say(
             f"planned {console.moment(found.created_at, zone)}, due {console.moment(found.due_at, zone)}"
         )
+        console.say(f"content {program.content_of(campaign)[:12]}")
         for reason, count in found.excluded.items():
             console.say(f"  {several(count, 'reader')} left out: {reason}")
         console.report(program, [campaign])
@@ -103,6 +104,8 @@ def _shown(program: App, campaign: int) -> dict[str, object]:
         "state": found.state,
         "reason": found.reason,
         "due_at": found.due_at,
+        "content": program.content_of(campaign),
+        "approved_at": found.approved_at,
         "candidates": found.candidates,
         "excluded": found.excluded,
         "counts": {
@@ -118,17 +121,28 @@ def _shown(program: App, campaign: int) -> dict[str, object]:
 
 
 @app.command()
-def approve(campaign: CampaignId, yes: YesOption = False) -> None:
+def approve(
+    campaign: CampaignId,
+    content: Annotated[
+        str | None, typer.Option(metavar="HASH", help="Only if this is its content, as `show` named it.")
+    ] = None,
+    yes: YesOption = False,
+) -> None:
     """Let a campaign that awaits approval be sent, as it was frozen.
 
-    Example:
+    Examples:
       distributor campaigns approve 12
+      distributor campaigns approve 12 --content 9f86d081884c --yes
     """
     with console.app() as program:
         found = program.campaign(campaign)
         readers = several(program.balance(campaign).queued, "reader")
-        console.confirm(f"Send campaign {found.id} of {found.channel} to {readers}?", yes=yes)
-        program.approve(campaign)
+        seen = content or program.content_of(campaign)
+        why = f" It waits because: {found.reason}." if found.reason else ""
+        console.confirm(
+            f"Send campaign {found.id} of {found.channel}, content {seen[:12]}, to {readers}?{why}", yes=yes
+        )
+        program.approve(campaign, content=seen)
         console.say(f"Campaign {campaign} is scheduled; the next run sends it.")
 
 

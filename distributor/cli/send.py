@@ -44,6 +44,8 @@ def send(
         if not count:
             console.say("Nobody would get anything, so there is nothing to send.")
             return
+        if draft.unusual:
+            console.complain(f"unusual: {draft.unusual}")
         what = f"{several(len(titles), 'article')} to {several(count, 'reader')} of {newsletter}"
         if dry_run:
             console.say(
@@ -56,8 +58,9 @@ def send(
             console.say("This was sent before; nothing was sent again.")
             return
         if campaign.state == "awaiting approval":
+            why = f" ({campaign.reason})" if campaign.reason else ""
             console.say(
-                f"Campaign {campaign.id} awaits approval: distributor campaigns approve {campaign.id}"
+                f"Campaign {campaign.id} awaits approval{why}: distributor campaigns approve {campaign.id}"
             )
             return
         with console.progress("Sending", count) as done:

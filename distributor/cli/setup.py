@@ -69,6 +69,7 @@ def check() -> None:
       distributor check
     """
     from distributor.app import App
+    from distributor.config import notes
 
     app = App(console.config())
     try:
@@ -76,6 +77,8 @@ def check() -> None:
     finally:
         app.close()
     console.complain_of(problems)
+    for note in notes(app.config):
+        console.complain(f"note: {note}")
     if problems:
         console.complain(several(len(problems), "problem"))
         raise typer.Exit(1)

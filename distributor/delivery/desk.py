@@ -228,7 +228,11 @@ class Desk:
         """What was frozen, unpacked once; None if it is not what was frozen, and its campaign is paused."""
         if batch.rendition not in self._renditions:
             content = campaigns.rendition_of(db, batch.rendition)
-            if content is None or content.hash != batch.rendition:
+            if (
+                content is None
+                or content.hash != batch.rendition
+                or campaign.approved_content not in (None, campaigns.content_of(db, campaign.id))
+            ):
                 states = (CampaignState.SCHEDULED, CampaignState.SENDING)
                 campaigns.change_state(
                     db, campaign.id, CampaignState.PAUSED, only_from=states, reason=ALTERED

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
@@ -96,6 +97,31 @@ def overlapping(db: Connection, channel_name: str, *, beyond: int) -> list[int]:
         .order_by(campaign.c.id)
     )
     return list(db.scalars(query))
+
+
+def last_audience(db: Connection, channel_name: str) -> int | None:
+    """How many readers a newsletter's list had when its last edition was planned."""
+    query = (
+        select(campaign.c.audience)
+        .where(campaign.c.channel == channel_name, campaign.c.audience.is_not(None))
+        .order_by(campaign.c.id.desc())
+        .limit(1)
+    )
+    found: int | None = db.scalar(query)
+    return found
+
+
+def content_of(db: Connection, campaign_id: int) -> str:
+    """The hash of all that was frozen for a campaign: what a person approves."""
+    hashes = sorted(renditions_of(db, campaign_id))
+    return hashlib.sha256("\n".join(hashes).encode()).hexdigest()
+
+
+def approve(db: Connection, campaign_id: int, *, content: str, now: datetime) -> None:
+    """Note what was approved, and when."""
+    db.execute(
+        update(campaign).where(campaign.c.id == campaign_id).values(approved_content=content, approved_at=now)
+    )
 
 
 def change_state(
