@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from distributor.explain import Reason
     from distributor.posts import Posts
     from distributor.rendering.pictures import Pictures
+    from distributor.standing import Standing
 
 
 def utc_now() -> datetime:
@@ -309,6 +310,13 @@ class App:
     def open_batches(self, campaign_id: int) -> list[BatchRow]:
         with self.database.read() as db:
             return accounts.batches_open(db, campaign_id)
+
+    def standings(self) -> list[Standing]:
+        """What holds providers up now."""
+        from distributor.standing import standings
+
+        with self.database.read() as db:
+            return standings(db, self.routes, self.clock())
 
     def database_status(self) -> dict[str, int | str]:
         """The version, and how many rows of each kind; `accounting_gap` is 0 unless the ledger is wrong."""

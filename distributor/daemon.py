@@ -33,6 +33,7 @@ class Daemon:
         self._scheduler = BlockingScheduler(timezone="UTC", executors={"default": self._threads})
         self._worker: Worker | None = None
         self._is_told_to_stop = False
+        self._down: set[str] = set()  # providers of which that was said
 
     def run(self, *, since: datetime | None = None) -> None:
         """Go on until SIGTERM or SIGINT; calls that are under way are finished first.
@@ -60,6 +61,7 @@ class Daemon:
     def _look(self) -> None:
         try:
             self._report(self._app.look())
+            self._report_standings()
         except DistributorError as error:  # the next look finds it mended, or says so again
             self._tell(str(error))
 
@@ -69,6 +71,16 @@ class Daemon:
             self._tell(f"planned {campaign.channel} {campaign.slot}: {campaign.state}{why}")
         for problem in looked.scanned.problems:
             self._tell(str(problem))
+
+    def _report_standings(self) -> None:
+        """Say once that a provider is down, and why; and that it is back."""
+        down = {one.provider: one for one in self._app.standings() if one.is_down}
+        for one in down.values():
+            if one.provider not in self._down:
+                self._tell(f"{one.provider} is left alone until {one.until:%H:%M} UTC: {one.reason}")
+        for name in self._down - down.keys():
+            self._tell(f"{name} is tried again")
+        self._down = set(down)
 
     def _deliver(self) -> None:
         """Deliver what is due and what comes to be, until told to stop; after a failure again."""

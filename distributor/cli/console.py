@@ -249,6 +249,9 @@ def report(app: App, campaigns: Sequence[int]) -> None:
                 f"campaign {id_}, {several(batch.size, 'recipient')}: "
                 f"{batch.state}: {batch.reason or 'waiting'}"
             )
+    if any(balance.queued or balance.sending for balance in balances.values()):
+        for one in app.standings():
+            complain(f"{one.provider} takes nothing until {moment(one.until, app.zone)}: {one.reason}")
     if any(balance.refused or balance.unclear for balance in balances.values()):
         raise typer.Exit(1)
 

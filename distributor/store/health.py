@@ -55,6 +55,13 @@ def histories(db: Connection, keys: Sequence[Key]) -> dict[Key, History]:
     }
 
 
+def history(db: Connection, key: Key) -> History:
+    """What went through a window, only to look at it."""
+    own = (quota.c.name == key[0], quota.c.counts == key[1], quota.c.seconds == key[2])
+    found = db.scalar(select(quota.c.history).where(*own))
+    return tuple((step, count) for step, count in orjson.loads(found or "[]"))
+
+
 def keep_histories(db: Connection, found: Sequence[tuple[Key, History]]) -> None:
     rows = [
         {

@@ -15,6 +15,7 @@ from anyio import to_thread
 from sqlalchemy import update
 
 from distributor.app import App
+from distributor.delivery.quota import Limit
 from distributor.delivery.routes import EmailWay, Route
 from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, Digest, Email
@@ -268,6 +269,31 @@ def test_while_a_provider_asks_for_time_nobody_calls_it(app: App, tmp_path: Path
     app.deliver()
     assert len(first.calls) == 3
     assert app.balance(campaign.id).accepted == 6
+
+
+def test_the_program_says_why_a_provider_takes_nothing(app: App, tmp_path: Path, clock: Clock):
+    """Until when, and in the provider's own words; or which limit is used up."""
+    first = log(tmp_path, "first", says(AccountTrouble("401: the key was revoked")), size=6)
+    ways(app, first)
+    planned(app)
+    assert app.standings() == []
+    app.deliver()
+    [standing] = app.standings()
+    assert (standing.provider, standing.reason, standing.is_down) == (
+        "first",
+        "401: the key was revoked",
+        True,
+    )
+    assert standing.until == clock() + timedelta(minutes=15)
+    limit = Limit(name="second", counts="messages", seconds=86_400, most=2)
+    second = EmailWay(name="second", provider=log(tmp_path, "second"), sender=SENDER, limits=(limit,))
+    app.routes["morning"] = Route(ways=(second,))
+    clock.go_on(hours=1)
+    app.deliver()
+    [standing] = app.standings()
+    assert standing.reason == "the limit of 2 messages in 24 hours is used up"
+    assert timedelta(hours=23) < standing.until - clock() < timedelta(hours=25)
+    assert addresses(first) == []
 
 
 def test_a_batch_whose_provider_left_the_configuration_goes_another_way(
