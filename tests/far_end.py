@@ -54,7 +54,7 @@ class Recorder:
         lines = "".join(
             f"{email.key}\t{email.address}\t{told}\n"
             for email in emails
-            if email.recipient not in answer.refused
+            if email.recipient not in answer.refused.keys() | answer.later.keys() | answer.unclear.keys()
         )
         log = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(log, lines.encode())
@@ -70,8 +70,18 @@ class Recorder:
         return [(key, address, tuple(told.split())) for key, address, told in rows]
 
 
-def through(app: App, recorder: Recorder, newsletter: str = "morning", *, name: str = "recorder") -> None:
-    """Let a newsletter go out through *recorder*."""
+def through(
+    app: App,
+    recorder: Recorder,
+    newsletter: str = "morning",
+    *,
+    name: str = "recorder",
+    then: Recorder | None = None,
+) -> None:
+    """Let a newsletter go out through *recorder*, and through *then* what that does not take."""
     own = app.config.newsletters[newsletter]
     sender = Sender(from_=own.from_, reply_to=None, list_name=own.title, list_label=newsletter)
-    app.routes[newsletter] = Route(ways=(EmailWay(name=name, provider=recorder, sender=sender),))
+    ways = [EmailWay(name=name, provider=recorder, sender=sender)]
+    if then:
+        ways.append(EmailWay(name="then", provider=then, sender=sender))
+    app.routes[newsletter] = Route(ways=tuple(ways))

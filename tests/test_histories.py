@@ -6,7 +6,7 @@ import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -20,8 +20,8 @@ from PIL import Image
 
 from distributor.app import App
 from distributor.config import load
-from distributor.errors import NotFound, Refused, TryLater, Unclear
-from distributor.model import Answer
+from distributor.errors import AccountTrouble, NotFound, Refused, SomeRefused, TryLater, Unclear
+from distributor.model import Answer, Batch, Email
 from distributor.store import accounts
 from subscribers import store as audience
 from tests.far_end import Recorder, through
@@ -60,21 +60,38 @@ class Reader:
 class Moody(Recorder):
     """Answers its next calls as *said*, and knows its keys for ever; "lost" is accepted without an answer."""
 
-    def __init__(self, path: Path, said: list[str]) -> None:
-        super().__init__(path, repeatable=True)
+    def __init__(self, path: Path, said: list[str], *, recipients_per_call: int) -> None:
+        super().__init__(
+            path, recipients_per_call=recipients_per_call, repeatable=True, answer=self.in_its_mood
+        )
         self.said = said
+        self.mood = ""
 
     async def send(self, *args: Any, **named: Any) -> Answer:
-        mood = self.said.pop(0) if self.said else ""
-        if mood in ANSWERS:
-            raise ANSWERS[mood]
+        self.mood = self.said.pop(0) if self.said else ""
+        is_lost = self.mood == "lost"
         answer = await super().send(*args, **named)
-        if mood == "lost":
+        if is_lost:
             raise Unclear("no answer")
         return answer
 
+    def in_its_mood(self, batch: Batch, emails: Sequence[Email]) -> Answer:
+        if self.mood in ANSWERS:
+            raise ANSWERS[self.mood]
+        if self.mood == "spoilt" and len(emails) > 1:
+            raise SomeRefused("one of them is no address")
+        if self.mood == "some":
+            return Answer(later={emails[0].recipient: "throttled"})
+        return Answer(receipt=batch.key)
 
-ANSWERS = {"refused": Refused("full"), "later": TryLater("busy", after=60), "unclear": Unclear("timeout")}
+
+MOODS = ("", "refused", "later", "unclear", "lost", "down", "spoilt", "some")
+ANSWERS = {
+    "down": AccountTrouble("401"),
+    "refused": Refused("full"),
+    "later": TryLater("busy", after=60),
+    "unclear": Unclear("timeout"),
+}
 
 
 class Histories(RuleBasedStateMachine):
@@ -98,10 +115,11 @@ class Histories(RuleBasedStateMachine):
             self.join(cadence, TOPICS[number % 2] if number < 2 else "")
 
     def start(self) -> App:
-        app = App(load(self.config, {}), clock=self.clock)
+        app = App(load(self.config, {}), clock=self.clock, sleep=self.clock.sleep)
         app.open()
-        self.recorder = Moody(self.folder / "taken.log", self.said)
-        through(app, self.recorder)
+        self.recorder = Moody(self.folder / "taken.log", self.said, recipients_per_call=2)
+        other = Moody(self.folder / "taken.log", self.said, recipients_per_call=1)
+        through(app, self.recorder, then=other)
         return app
 
     # --- what editors do ---
@@ -215,7 +233,7 @@ class Histories(RuleBasedStateMachine):
             if campaign.state == "scheduled":
                 self.app.cancel(campaign.id, reason="a mistake")
 
-    @rule(said=st.lists(st.sampled_from(["", "refused", "later", "unclear", "lost"]), max_size=4))
+    @rule(said=st.lists(st.sampled_from(MOODS), max_size=8))
     def have_trouble(self, said: list[str]) -> None:
         """The provider answers the next calls so; "lost" is accepted, and the answer never comes."""
         self.said[:] = said
