@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from distributor.delivery.desk import People
 from distributor.model import Campaign, Email
 from subscribers import store as audience
-from subscribers.tokens import Place, Tokens
+from subscribers.tokens import Tokens
 
 
 class Addressing:
@@ -32,13 +32,14 @@ class Addressing:
 
     def emails(self, campaign: Campaign, people: People) -> tuple[Email, ...]:
         """A message for each; signing their links takes longest, so no transaction is open meanwhile."""
+        token_of = self._tokens.maker(self._lists[campaign.channel])
         view = f"{self._public_url}/archive/{campaign.id}"
         return tuple(
-            self._email(campaign, id_, address, name, view) for id_, (address, name) in people.items()
+            self._email(campaign, id_, address, name, view, token_of(id_))
+            for id_, (address, name) in people.items()
         )
 
-    def _email(self, campaign: Campaign, id_: int, address: str, name: str, view: str) -> Email:
-        token = self._tokens.make(Place(subscriber=id_, list=self._lists[campaign.channel]))
+    def _email(self, campaign: Campaign, id_: int, address: str, name: str, view: str, token: str) -> Email:
         return Email(
             key=f"{campaign.id}-{id_}-{self._mark}",
             recipient=id_,

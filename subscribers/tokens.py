@@ -10,6 +10,7 @@ import hashlib
 import hmac
 import struct
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Callable
 from dataclasses import dataclass
 
 _FORM = struct.Struct(">QI")
@@ -34,8 +35,19 @@ class Tokens:
         self._mac = hmac.new(hmac.digest(secret, b"subscription links", "sha256"), digestmod=hashlib.sha256)
 
     def make(self, place: Place) -> str:
-        body = _FORM.pack(place.subscriber, place.list)
-        return urlsafe_b64encode(body + self._sign(body)).decode().rstrip("=")
+        return self.maker(place.list)(place.subscriber)
+
+    def maker(self, list_: int) -> Callable[[int], str]:
+        """What makes the token of a subscriber's place on one list, for a thousand in a row."""
+        copy, pack = self._mac.copy, _FORM.pack
+
+        def make(subscriber: int) -> str:
+            body = pack(subscriber, list_)
+            mac = copy()
+            mac.update(body)
+            return urlsafe_b64encode(body + mac.digest()[:_MAC_BYTES]).decode().rstrip("=")
+
+        return make
 
     def read(self, token: str) -> Place | None:
         """The place a token stands for; None for anything we did not make, to the last character."""
@@ -49,8 +61,3 @@ class Tokens:
         found = Place(subscriber=person, list=place)
         # Decoding overlooks characters that do not belong to the alphabet, so the text itself is compared.
         return found if hmac.compare_digest(token, self.make(found)) else None
-
-    def _sign(self, body: bytes) -> bytes:
-        mac = self._mac.copy()
-        mac.update(body)
-        return mac.digest()[:_MAC_BYTES]

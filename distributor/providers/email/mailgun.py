@@ -83,6 +83,7 @@ class Calls:
             files=form(batch, digest, asked, sender, media),
             headers={"Content-Type": f"multipart/form-data; boundary=distributor-{batch.key}"},
         )
+        request.read()  # joined: else each field goes out in three writes of its own
         answer = await http.exchange(
             self._http, request, judge=lambda answer: judge(answer, len(asked), now=self._clock())
         )
