@@ -294,9 +294,10 @@ class Desk:
 
     # --- recording ---
 
-    def renew(self, batch: Batch) -> None:
+    def renew(self, batch: Batch) -> bool:
+        """Hold a lease longer; False when somebody has taken the batch over."""
         with self._database.write() as db:
-            ledger.renew(db, batch, until=self._clock() + LEASE)
+            return ledger.renew(db, batch, until=self._clock() + LEASE)
 
     def accept(self, job: Job, answer: Answer) -> None:
         """Record an answer; those whom it puts off or leaves open become batches of their own."""
@@ -451,7 +452,8 @@ class Desk:
 
     def found(self, inquiry: Inquiry, receipts: Mapping[int, str]) -> None:
         with self._database.write() as db:
-            ledger.found(db, inquiry.batch, receipts, now=self._clock())
+            gone = [id_ for id_ in inquiry.batch.recipients if id_ not in inquiry.people]
+            ledger.found(db, inquiry.batch, receipts, now=self._clock(), gone=gone)
             ledger.close_finished(db, inquiry.campaign.id)
 
 

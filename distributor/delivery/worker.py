@@ -140,7 +140,9 @@ class Worker:
                     group.start_soon(self._carry, step, way, opened, slots)
                     continue
                 slots.release()
-                if isinstance(step, NoCall) or ended != self._ended:  # what has ended may have left more to do
+                if (
+                    isinstance(step, NoCall) or ended != self._ended
+                ):  # what has ended may have left more to do
                     continue
                 if await self._is_over(way, step, until_stopped):
                     break
@@ -248,6 +250,8 @@ class Worker:
         return answer
 
     async def _hand_over(self, job: Job, opened: Connections) -> Answer:
+        if not await self._is_ours(job):
+            raise TryLater(TAKEN_OVER, after=0)
         if isinstance(job.way, EmailWay) and isinstance(job.content, Digest):
             emails = self._readers.emails(job.campaign, job.people)
             calls = await opened.to(job.way.provider)
@@ -256,6 +260,13 @@ class Worker:
         assert isinstance(job.content, Post)
         receipt = await job.way.provider.send(job.batch, job.content, media=self._media)
         return Answer(receipt=receipt.url or receipt.id)
+
+    async def _is_ours(self, job: Job) -> bool:
+        """Whether nobody can have taken it over meanwhile: a suspended machine wakes long after its lease."""
+        until = job.batch.lease_until
+        if until is None or self._clock() < until:
+            return True
+        return await self._write(self._desk.renew, job.batch)
 
     async def _hold(self, job: Job) -> None:
         while True:
@@ -277,6 +288,9 @@ class Worker:
         """A transaction of the desk's, again if the database was busy or away for a moment."""
         given: Given = await until_recorded()(to_thread.run_sync, step, *arguments)
         return given
+
+
+TAKEN_OVER = "its lease ran out before the call, and others took it over"
 
 
 def worker_name() -> str:

@@ -7,7 +7,7 @@ by one row and finished by one row.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from types import MappingProxyType
@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     literal,
     literal_column,
+    not_,
     or_,
     select,
     text,
@@ -407,9 +408,10 @@ def take_over(
         *((batch.c.provider == name, literal(now + span, Instant)) for name, span in found_after.items()),
         else_=batch.c.due_at,
     )
+    # What a dead worker's last commit adds meanwhile, and can be repeated, is for the next look.
     unclear = db.execute(
         update(batch)
-        .where(lost)
+        .where(lost, not_(func.coalesce(harmless, false())))
         .values(freed | {"state": DeliveryState.UNCLEAR, "due_at": asked_at, "reason": LOST})
     )
     return again.rowcount + resent.rowcount, unclear.rowcount
@@ -424,19 +426,21 @@ def hand_back(db: Connection, *, worker: str, held: Iterable[tuple[int, int]], n
     *held* are the batches (campaign, number) that it is carrying: for all others it made no call.
     """
     mine = and_(is_state(DeliveryState.SENDING), batch.c.lease_owner == worker)
-    known = set(held)
     freed = {"lease_owner": None, "lease_until": None, "state": DeliveryState.QUEUED, "due_at": now}
-    lost = [
-        row
-        for row in db.execute(select(batch.c.campaign, batch.c.number, batch.c.attempt).where(mine))
-        if (row.campaign, row.number) not in known
-    ]
+    rows = db.execute(select(batch.c.campaign, batch.c.number, batch.c.attempt).where(mine)).all()
+    known = set(held)  # looked at last: what is claimed meanwhile is in it before its claim can be seen
+    lost = [row for row in rows if (row.campaign, row.number) not in known]
     for row in lost:
         # Of an earlier attempt nothing is known here: its first call stays where it was noted.
         first = {"called_at": None, "provider": None} if row.attempt == 1 else {}
         db.execute(
             update(batch)
-            .where(batch.c.campaign == row.campaign, batch.c.number == row.number, mine)
+            .where(
+                batch.c.campaign == row.campaign,
+                batch.c.number == row.number,
+                batch.c.attempt == row.attempt,  # else recorded since, and claimed again
+                mine,
+            )
             .values(freed | first | {"reason": "its claim was interrupted"})
         )
     return len(lost)
@@ -483,17 +487,24 @@ def to_ask_about(db: Connection, provider: str, *, now: datetime, again_at: date
     return _batch(db, row) if row else None
 
 
-def found(db: Connection, asked: Batch, receipts: Mapping[int, str], *, now: datetime) -> bool:
-    """Settle an unclear batch by what its provider found of it: accepted, or to be sent after all."""
+def found(
+    db: Connection, asked: Batch, receipts: Mapping[int, str], *, now: datetime, gone: Collection[int] = ()
+) -> bool:
+    """Settle an unclear batch by what its provider found of it: accepted, or to be sent after all.
+
+    Who is *gone* since the call was not asked about, is not written to again, and stays unclear.
+    """
     if not _finish(db, asked, states=("unclear",), state=DeliveryState.ACCEPTED, reason=FOUND):
         return False
-    missing = [id_ for id_ in asked.recipients if id_ not in receipts]
+    _set_own(db, asked, DeliveryState.UNCLEAR, dict.fromkeys(gone, GONE))
+    missing = [id_ for id_ in asked.recipients if id_ not in receipts and id_ not in gone]
     rest = part(db, asked, missing, due_at=now, reason="its provider does not know of it")
     accept_own(db, rest, receipts)
     return True
 
 
 FOUND = "no answer came; its provider knows of it"
+GONE = "no answer came, and they left before its provider could be asked"
 
 
 def calling(db: Connection, taken: Batch, *, provider: str, now: datetime) -> bool:
