@@ -2,6 +2,7 @@
 # make test   what CI runs: format, lint, types, import contracts, tests
 # make bench  figures with their targets, into benchmarks/results/
 # make bench-send  whole sending to simulated vendors, up to a million readers: 20 minutes
+# make chaos  a thousand runs in which everything is killed at random, into benchmarks/results/ (45 minutes)
 # make lock   pin the newest releases that pyproject.toml allows
 
 SHELL := /bin/bash
@@ -49,6 +50,9 @@ bench: $(VENV)/.dev
 
 bench-send: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.send
+
+chaos: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos
 
 lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet pyproject.toml --group build -o requirements.txt
