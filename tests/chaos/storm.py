@@ -222,7 +222,8 @@ class Storm:
             self._hire()
 
     def freeze(self, event: Event) -> None:
-        if (child := self._one(event)) is not None:
+        child = self._one(event)
+        if child is not None and child not in self._frozen:
             os.kill(child, signal.SIGSTOP)
             self._frozen.append(child)
             self.found.did["freeze"] += 1
