@@ -9,16 +9,15 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import FrameType
 
-from apscheduler.events import EVENT_SCHEDULER_STARTED, SchedulerEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from distributor.app import App, Looked
 from distributor.config import notes
 from distributor.delivery.worker import Worker
 from distributor.errors import DistributorError
+from distributor.signals import SIGNALS
 
 SECONDS = 10  # between the starts of two looks, and before delivery is tried again after a failure
 
@@ -29,8 +28,9 @@ class Daemon:
     def __init__(self, app: App, *, tell: Callable[[str], None]) -> None:
         self._app = app
         self._tell = tell
-        self._threads = ThreadPoolExecutor(max_workers=2)
-        self._scheduler = BlockingScheduler(timezone="UTC", executors={"default": self._threads})
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC", executors={"default": ThreadPoolExecutor(max_workers=2)}
+        )
         self._worker: Worker | None = None
         self._is_told_to_stop = False
         self._down: set[str] = set()  # providers of which that was said
@@ -41,22 +41,27 @@ class Daemon:
         Raises:
             DistributorError: already the first look fails: something is wrong with the set-up.
         """
-        for name in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(name, self._stop)
+        # Waited for, not handled: a handler could meet the main thread inside a lock that it needs itself.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            self._go_on(since)
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a second one ends it at once
+
+    def _go_on(self, since: datetime | None) -> None:
         for note in notes(self._app.config):
             self._tell(f"note: {note}")
         self._report(self._app.look(since=since))
         self._scheduler.add_job(self._look, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
         self._scheduler.add_job(self._deliver)
-        self._scheduler.add_listener(self._started, EVENT_SCHEDULER_STARTED)
         self._scheduler.start()
-        self._threads.shutdown(wait=True)
-
-    def _started(self, _event: SchedulerEvent) -> None:
-        if self._is_told_to_stop:  # during the first look
-            self._scheduler.shutdown(wait=False)
-        else:
-            self._tell("distributor runs; Ctrl-C stops it")
+        self._tell("distributor runs; Ctrl-C stops it")
+        signal.sigwait(SIGNALS)
+        self._is_told_to_stop = True
+        if self._worker is not None:
+            self._worker.stop()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        self._scheduler.shutdown(wait=True)
 
     def _look(self) -> None:
         try:
@@ -94,10 +99,3 @@ class Daemon:
             if not self._is_told_to_stop:
                 again_at = datetime.now(UTC) + timedelta(seconds=SECONDS)
                 self._scheduler.add_job(self._deliver, "date", run_date=again_at)
-
-    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
-        self._is_told_to_stop = True
-        if self._worker is not None:
-            self._worker.stop()
-        if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
