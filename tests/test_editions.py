@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,9 @@ from sqlalchemy import update
 
 from distributor.app import App
 from distributor.config import load
-from distributor.errors import NotFound, TemplateError
-from distributor.model import Digest
-from distributor.store import campaigns, schema
+from distributor.errors import NotFound, Refused, TemplateError
+from distributor.model import Answer, Batch, CampaignState, Digest, Email
+from distributor.store import campaigns, hands, schema
 from tests.far_end import Recorder, through
 from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
 
@@ -469,3 +469,36 @@ def test_what_cannot_be_made_stops_nothing_else(tmp_path: Path, clock: Clock):
         app.run_once()
         assert len(app.campaigns(channel="fediverse")) == 3
         assert [c.state for c in app.campaigns(channel="evening")] == ["done"]
+
+
+def test_whoever_was_refused_gets_the_articles_of_a_cancelled_campaign_later(
+    app: App, tmp_path: Path, clock: Clock
+):
+    """Refused before it was cancelled, or by a call that was under way: their next edition has it all."""
+    subscribe(app, ADA, LIN)
+    news(app, tmp_path, "one")
+    clock.go_on(days=1)
+    app.scan()
+    [campaign] = app.plan()
+    moods: list[Exception] = [Refused("mailbox full"), Refused("mailbox full")]
+
+    def answer(batch: Batch, emails: Sequence[Email]) -> Answer:
+        if moods:
+            if len(moods) == 1:  # somebody cancels while the second call is being made
+                with app.database.write() as db:
+                    hands.hold(db, campaign.id)
+                    campaigns.change_state(
+                        db, campaign.id, CampaignState.CANCELLED, only_from=[CampaignState.SENDING]
+                    )
+                    hands.cancel(db, campaign.id, reason="a mistake")
+            raise moods.pop(0)
+        return Answer(receipt=batch.key)
+
+    through(app, Recorder(tmp_path / "taken.log", recipients_per_call=1, answer=answer))
+    app.deliver()
+    news(app, tmp_path, "two")
+    morning(app, clock)
+    assert {reader: sorted(names) for reader, names in got(app).items()} == {
+        ADA: ["one", "two"],
+        LIN: ["one", "two"],
+    }

@@ -244,8 +244,6 @@ class Histories(RuleBasedStateMachine):
         if not found:
             return
         campaign = data.draw(st.sampled_from(found))
-        if how == "cancel" and self.app.balance(campaign).refused:
-            return  # who was refused stays so: a person tries again before they cancel
         hands = {
             "pause": self.app.pause,
             "resume": self.app.resume,

@@ -306,6 +306,8 @@ class Desk:
             if ledger.accept(db, job.batch, answer, provider=job.way.name):
                 self._part_later(db, job, answer, now)
                 self._part_unclear(db, job, answer, now)
+                if answer.refused:
+                    hands.refused_after_cancel(db, job.campaign.id)
             self._note(db, job, answer.pause, now)
             ledger.close_finished(db, job.campaign.id)
         self._let_go(job)
@@ -362,9 +364,7 @@ class Desk:
         batch = job.batch
         attempt = 1 if isinstance(error, AccountTrouble) else batch.attempt  # nothing to do with this batch
         if attempt % MOST_ATTEMPTS == 0:
-            reason = f"gave up after {batch.attempt} attempts: {error}"
-            state = ledger.unsent(batch, DeliveryState.REFUSED)
-            ledger.finish(db, batch, state, reason=reason, provider=job.way.name)
+            self._give_up(db, job, f"gave up after {batch.attempt} attempts: {error}")
             return
         open_now = job.route.open(health.healths(db), now)
         is_free = batch.provider is None and open_now.name != job.way.name  # another takes it at once
@@ -415,8 +415,12 @@ class Desk:
             told = f"{job.way.name}: {reason}"
             ledger.put_back(db, job.batch, due_at=now, reason=told, called_at=None, provider=following.name)
             return
+        self._give_up(db, job, reason)
+
+    def _give_up(self, db: Connection, job: Job, reason: str) -> None:
         state = ledger.unsent(job.batch, DeliveryState.REFUSED)
         ledger.finish(db, job.batch, state, reason=reason, provider=job.way.name)
+        hands.refused_after_cancel(db, job.campaign.id)
 
     def _note(self, db: Connection, job: Job, pause: float, now: datetime) -> None:
         """The provider answered; it may want a pause of so many seconds all the same."""

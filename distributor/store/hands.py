@@ -36,7 +36,7 @@ def hold(db: Connection, campaign_id: int) -> None:
 
 
 def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
-    """Skip what is queued, and let its readers' positions go back; how many deliveries it was.
+    """Skip what is queued, and let its readers' positions go back; how many deliveries were queued.
 
     What is queued to be repeated may have been accepted: it is unclear instead, and its readers stay.
     """
@@ -54,7 +54,28 @@ def cancel(db: Connection, campaign_id: int, *, reason: str) -> int:
     ).all()
     for row in rows:
         _move_back(db, campaign_id, row.rendition, orjson.loads(row.recipients))
+    _move_refused_back(db, campaign_id)
     return sum(row.size for row in rows)
+
+
+def refused_after_cancel(db: Connection, campaign_id: int) -> None:
+    """What was refused while, or after, its campaign was cancelled comes with the next edition too.
+
+    The campaign's row is locked first: a person who is cancelling it does not see yet what is recorded here.
+    """
+    own = select(campaign.c.state).where(campaign.c.id == campaign_id).with_for_update()
+    if db.scalar(own) == CampaignState.CANCELLED:
+        _move_refused_back(db, campaign_id)
+
+
+def _move_refused_back(db: Connection, campaign_id: int) -> None:
+    """Who was refused will not be tried again once a campaign is cancelled: their next edition carries it."""
+    for row in db.execute(_batches(campaign_id)).all():
+        ids = _refused_alone(db, campaign_id, row.number)
+        if row.state == DeliveryState.REFUSED:
+            ids += ledger.as_their_batch(db, campaign_id, row.number, row.recipients)
+        if ids:
+            _move_back(db, campaign_id, row.rendition, ids)
 
 
 def cancel_returned(db: Connection) -> None:
@@ -129,7 +150,7 @@ def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
 
 
 def _batches(campaign_id: int) -> Select[Any]:
-    columns = (batch.c.number, batch.c.rendition, batch.c.recipients)
+    columns = (batch.c.number, batch.c.rendition, batch.c.recipients, batch.c.state)
     return select(*columns).where(batch.c.campaign == campaign_id).order_by(batch.c.number)
 
 
