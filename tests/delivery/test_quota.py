@@ -21,6 +21,8 @@ from distributor.delivery.quota import STEPS, Count, Limit, Window
 from distributor.store import health
 from distributor.store.database import Database
 from distributor.store.health import Key
+from tests.delivery import rates
+from tests.delivery.rates import busiest, spans
 
 START = int(datetime(2026, 11, 23, 7, tzinfo=UTC).timestamp()) * 1_000_000
 SECOND = 1_000_000  # microseconds
@@ -106,7 +108,7 @@ def run(
     return grants
 
 
-def amounts(grants: Sequence[Grant], limit: Limit) -> list[tuple[int, int]]:
+def amounts(grants: Sequence[Grant], limit: Limit) -> list[tuple[float, int]]:
     return [
         (grant.at, grant.messages if limit.counts == "messages" else 1)
         for grant in grants
@@ -114,31 +116,15 @@ def amounts(grants: Sequence[Grant], limit: Limit) -> list[tuple[int, int]]:
     ]
 
 
-def windows_of(grants: Sequence[Grant], limit: Limit) -> list[tuple[int, int, int]]:
-    """For every grant: the span that ends with it (both ends within), and what went out in it."""
-    found, recent, total = [], deque[tuple[int, int]](), 0
-    for at, amount in amounts(grants, limit):
-        recent.append((at, amount))
-        total += amount
-        while recent[0][0] < at - limit.seconds * SECOND:
-            total -= recent.popleft()[1]
-        found.append((at - limit.seconds * SECOND, at, total))
-    return found
-
-
 def assert_kept(grants: Sequence[Grant]) -> None:
     for limit in {limit for grant in grants for limit in grant.limits}:
-        busiest = max(total for _, _, total in windows_of(grants, limit))
-        assert busiest <= limit.most, limit
+        assert busiest(amounts(grants, limit), limit.seconds * SECOND) <= limit.most, limit
 
 
 def fullness(grants: Sequence[Grant], limit: Limit, *, until: int) -> float:
-    """How full the limit was on average, once a span had gone by: the measured rate by the allowed one."""
+    """The measured rate by the allowed one, once a span had gone by."""
     span = limit.seconds * SECOND
-    seen = sum(
-        amount * max(0, min(until, at + span) - max(span, at)) for at, amount in amounts(grants, limit)
-    )
-    return seen / (until - span) / limit.most
+    return rates.fullness(amounts(grants, limit), span, limit.most, begin=span, end=until)
 
 
 # --- what is drawn ---
@@ -196,7 +182,7 @@ def test_a_domain_that_is_warmed_up_has_one_limit_with_all_providers(data: st.Da
     grants = run(Paper().ask, drawn, until=3 * DAY * SECOND, most_grants=150)
     assert_kept(grants)
     if sum(grant.messages for grant in grants if grant.at <= DAY * SECOND) >= warm_up.most:
-        assert max(total for _, _, total in windows_of(grants, warm_up)) == warm_up.most
+        assert busiest(amounts(grants, warm_up), DAY * SECOND) == warm_up.most
 
 
 # --- hardly below ---
@@ -338,13 +324,14 @@ def test_a_clock_that_is_set_back_lets_nothing_more_through_and_stops_nothing(da
     )
     until = 12 * limit.seconds * SECOND
     grants = run(Paper().ask, data.draw(st.lists(one, min_size=1, max_size=3)), until=until, steps=steps)
-    for begin, end, total in windows_of(grants, limit):
-        forward = sum(begin < at <= end and by > 0 for at, by in steps)
+    span = limit.seconds * SECOND
+    for end, total in spans(amounts(grants, limit), span):
+        forward = sum(end - span < at <= end and by > 0 for at, by in steps)
         assert total <= limit.most * (1 + forward)
     moments = [0, *(grant.at for grant in grants), until]
     # A worker that has slept for a span meanwhile looks at rows that count from its own look.
     longest = max(after - before for before, after in pairwise(moments))
-    assert longest <= 2 * limit.seconds * SECOND + 100_000
+    assert longest <= 2 * span + 100_000
 
 
 def test_a_day_counted_before_the_clock_went_back_is_held_for_a_day():
