@@ -574,6 +574,14 @@ def _of_another_type(path: str, source: str, name: str, settings: Provider) -> I
             reason=f"providers.{name}: {settings.type} needs {missing}",
             remedy=in_env if is_secret else f'add {missing} = "…"; see docs/configuration.md',
         )
+    if vendor.regions and settings.region not in ("", *vendor.regions):
+        known = ", ".join(f'"{region}"' for region in vendor.regions)
+        yield Problem(
+            path=path,
+            line=_line_of(source, ["providers", name, "region"]),
+            reason=f"providers.{name}.region: {settings.type} has no region {settings.region!r}",
+            remedy=f"write {known}, or leave it out",
+        )
     for foreign in sorted(settings.model_fields_set - COMMON - {*vendor.needs, *vendor.takes}):
         yield Problem(
             path=path,

@@ -415,6 +415,9 @@ def test_settings_of_another_type_are_problems(tmp_path: Path):
     text = GOOD + '[providers.resend]\ntype = "resend"\nkey = "k"\nhost = "mail.example.org"\n'
     [problem] = problems(tmp_path, text)
     assert (problem.line, problem.reason) == (16, "providers.resend.host: resend has no such setting")
+    text = GOOD + '[providers.grid]\ntype = "sendgrid"\nkey = "k"\nregion = "us"\n'
+    [problem] = problems(tmp_path, text)
+    assert (problem.line, problem.remedy) == (16, 'write "eu", or leave it out')
     [problem] = problems(tmp_path, GOOD + '[providers.x]\ntype = "pigeon"\n')
     assert "'pigeon' is no type of provider; there are: " in problem.reason
 

@@ -16,11 +16,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import NamedTuple, NoReturn
 
+from distributor.providers.reasons import reason
+
 CONNECT = 30.0  # seconds
 PATIENCE = 600.0  # seconds of silence after a message's end; half of it elsewhere (RFC 5321, 4.5.3.2)
 PROBE, GOODBYE = 10.0, 2.0  # seconds; nothing is lost with a connection that answers no sooner
 LONGEST_ANSWER = 65_536  # bytes
-LONGEST_REASON = 300  # characters of what a server said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +59,8 @@ class Reply(NamedTuple):
     to: str = ""  # the command; "." is a message's end
 
     def __str__(self) -> str:
-        """On one line, short enough for a ledger."""
-        return " ".join([str(self.code), *self.text.split()])[:LONGEST_REASON]
+        """As the ledger may keep it."""
+        return reason(f"{self.code} {self.text}").rstrip()
 
     @property
     def is_refusal(self) -> bool:
@@ -282,7 +283,7 @@ class Connection:
             async with asyncio.timeout(patience):
                 while not (whole := _WHOLE.match(self._received)):
                     if len(self._received) > LONGEST_ANSWER or not _BEGINNING.match(self._received):
-                        self._lost(f"not an answer: {bytes(self._received[:80])!r}")
+                        self._lost(reason(f"not an answer: {bytes(self._received[:80])!r}"))
                     data = await self._reader.read(LONGEST_ANSWER)
                     if not data:
                         self._lost("the server hung up")

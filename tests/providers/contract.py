@@ -27,6 +27,7 @@ BATCH = Batch(
     key="5f0c7c1e-7a55-5cf8-9d7f-0d7a8d9f1d11",
     due_at=NOW,
 )
+CALLED = replace(BATCH, called_at=datetime.now(UTC))  # a call to which no answer came
 DIGEST = Digest(
     subject="Grüße & 'more' {{x}} %recipient.name%",
     preheader="",

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from distributor.config import Provider
 from distributor.errors import AccountTrouble, Refused, SomeRefused, Unclear
 from distributor.providers.email.brevo import Brevo
-from tests.providers.contract import BATCH, DIGEST, EMAILS, FarEnd, Message, Vendor, body, email, send
+from tests.providers.contract import BATCH, CALLED, DIGEST, EMAILS, FarEnd, Message, Vendor, body, email, send
 
 SETTINGS = Provider(type="brevo", key=SecretStr("xkeysib-123"))
 
@@ -174,7 +174,7 @@ async def test_what_became_of_a_call_is_found_in_the_events():
     }
     far_end = answering(200, told)
     async with Brevo(SETTINGS, transport=far_end.transport()).connected() as calls:
-        assert await calls.find(BATCH, EMAILS) == {1: "<1@relay>"}
+        assert await calls.find(CALLED, EMAILS) == {1: "<1@relay>"}
     asked = far_end.requests[0].url
     assert (asked.path, asked.params["tags"]) == ("/v3/smtp/statistics/events", BATCH.key)
 
@@ -183,7 +183,7 @@ async def test_what_became_of_a_call_is_found_in_the_events():
 async def test_a_call_that_left_nothing_is_found_as_nothing():
     """Brevo leaves `events` out where there are none."""
     async with Brevo(SETTINGS, transport=answering(200, {}).transport()).connected() as calls:
-        assert await calls.find(BATCH, EMAILS) == {}
+        assert await calls.find(CALLED, EMAILS) == {}
 
 
 @pytest.mark.anyio

@@ -176,7 +176,7 @@ async def test_who_is_named_in_a_422_is_refused_alone():
         (422, "message", "MS42204", AccountTrouble),
         (422, "to", "MS42208", SomeRefused),
         (422, "html", "MS42213", Refused),
-        (422, "9.to.0.email", "MS42208", Refused),  # a message that was not in the call
+        (422, "9.to.0.email", "MS42208", SomeRefused),  # a message that was not in the call
         (421, "", "", TryLater),
     ],
 )

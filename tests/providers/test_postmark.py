@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from distributor.config import Provider
 from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear
 from distributor.providers.email.postmark import Postmark
-from tests.providers.contract import BATCH, EMAILS, FarEnd, Message, Vendor, body, send
+from tests.providers.contract import BATCH, CALLED, EMAILS, FarEnd, Message, Vendor, body, send
 
 SETTINGS = Provider(type="postmark", key=SecretStr("token-123"))
 
@@ -154,7 +154,7 @@ async def test_what_became_of_a_call_is_found_by_our_keys():
     }
     far_end = FarEnd(lambda request: httpx.Response(200, json=shown))
     async with Postmark(SETTINGS, transport=far_end.transport()).connected() as calls:
-        assert await calls.find(BATCH, EMAILS) == {1: "a"}
+        assert await calls.find(CALLED, EMAILS) == {1: "a"}
     asked = far_end.requests[0].url
     assert asked.path == "/messages/outbound"
     assert asked.params["metadata_batch"] == BATCH.key
@@ -167,7 +167,7 @@ async def test_a_search_that_fails_says_nothing():
     far_end = FarEnd(lambda request: httpx.Response(200, json={"oops": 1}))
     async with Postmark(SETTINGS, transport=far_end.transport()).connected() as calls:
         with pytest.raises(Unclear):
-            await calls.find(BATCH, EMAILS)
+            await calls.find(CALLED, EMAILS)
 
 
 @pytest.mark.anyio

@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from distributor.config import Provider
-from distributor.errors import AccountTrouble, ConfigError, Refused, SomeRefused, TryLater
+from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater
 from distributor.model import Digest
 from distributor.providers.email.sendgrid import SendGrid, payload
 from tests.providers.contract import BATCH, DIGEST, EMAILS, SENDER, FarEnd, Message, Vendor, body, send
@@ -90,12 +90,6 @@ async def test_the_call_goes_where_the_settings_say(settings: dict[str, str], ho
     far_end = FarEnd(accepted)
     await send(vendor, far_end)
     assert far_end.requests[0].url.host == host
-
-
-def test_a_region_that_is_not_there_is_told_at_once():
-    """Mail for Europe never leaves by another continent because of a slip of the pen."""
-    with pytest.raises(ConfigError, match="europe"):
-        SendGrid(SETTINGS.model_copy(update={"region": "europe"}))
 
 
 @pytest.mark.anyio
@@ -193,7 +187,7 @@ async def test_names_have_neither_commas_nor_semicolons():
     far_end = FarEnd(accepted)
     await send(VENDOR, far_end, [replace(EMAILS[0], name="Lovelace, Ada;\nCountess")])
     [one] = body(far_end.requests[0])["personalizations"]
-    assert one["to"] == [{"email": "reader1@example.org", "name": "Lovelace  Ada Countess"}]
+    assert one["to"] == [{"email": "reader1@example.org", "name": "Lovelace Ada Countess"}]
 
 
 def test_the_newsletter_is_named_however_long_its_title_is():

@@ -11,15 +11,15 @@ from typing import Any
 
 import httpx
 import orjson
-from markupsafe import escape
 
 from distributor.config import Provider, mailbox
 from distributor.errors import AccountTrouble, SendError, SomeRefused, Unclear
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import http
-from distributor.providers.email.mime import Sender, list_id, one_click_headers
+from distributor.providers.email.mime import Sender, ascii_address, list_headers, one_line
+from distributor.providers.email.readers import blanks, contact, marks, values
 from distributor.providers.protocol import EmailLimits, Media
-from distributor.slots import SLOTS, split, translate
+from distributor.slots import translate
 
 BASE_URL = "https://api.brevo.com"
 
@@ -30,8 +30,6 @@ USED = frozenset({"duplicate_parameter", "duplicate_request"})  # the request ke
 # Brevo escapes values for HTML by itself, in text too; autoescape turns that off
 # (https://help.brevo.com/hc/en-us/articles/360018252080, read 2026-11-23).
 RAW = "{%% autoescape off %%}{{ params.%s }}{%% endautoescape %%}"
-IN_TEXT: Mapping[str, str] = {slot: RAW % slot for slot in SLOTS}
-IN_HTML: Mapping[str, str] = {slot: RAW % f"{slot}_html" for slot in SLOTS}
 
 # An article's own "{{", "{%" or "{#" is no template: its first brace comes back as a value. Brevo's
 # "verbatim" would end at an article's own "endverbatim".
@@ -41,8 +39,12 @@ OPENS = re.compile(r"\{(?=[{%#]|\Z)")
 LONGEST_NAME = 70  # characters
 
 
+@dataclass(frozen=True, slots=True)
 class Brevo:
     """Content travels once; each reader is a version of it with values and headers of their own."""
+
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
 
     # 2000 versions fit, but all values together stay below 1000 kB: with 250, 4 kB a reader. The key is kept
     # for 30 minutes (https://developers.brevo.com/docs/heterogenous-versions-batch-emails, read 2026-11-23).
@@ -55,15 +57,11 @@ class Brevo:
         found_after=timedelta(minutes=15),
     )
 
-    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._settings = settings
-        self._transport = transport
-
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
-        base_url = self._settings.base_url or BASE_URL
-        headers = {"Accept": "application/json", "api-key": self._settings.key.get_secret_value()}
-        async with http.client(base_url, headers=headers, transport=self._transport) as opened:
+        base_url = self.settings.base_url or BASE_URL
+        headers = {"Accept": "application/json", "api-key": self.settings.key.get_secret_value()}
+        async with http.client(base_url, headers=headers, transport=self.transport) as opened:
             yield Calls(opened)
 
 
@@ -76,31 +74,25 @@ class Calls:
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:
-        request = self._http.build_request(
-            "POST",
-            "/v3/smtp/email",
-            content=orjson.dumps(payload(batch, digest, emails, sender)),
-            headers={"Content-Type": "application/json"},
-        )
-        answer = await http.exchange(self._http, request, judge=judge)
+        told = payload(batch, digest, emails, sender)
+        answer = await http.post(self._http, "/v3/smtp/email", told, judge=judge)
         return replace(receipts(http.body(answer), emails), pause=http.pause(answer))
 
     async def find(self, batch: Batch, emails: Sequence[Email]) -> Mapping[int, str]:
         """Brevo's events have the tag of the call and each reader's address."""
-        asked = {"event": "requests", "tags": batch.key, "limit": "2500"}
-        request = self._http.build_request("GET", "/v3/smtp/statistics/events", params=asked)
-        return found(http.body(await http.exchange(self._http, request)), batch, emails)
+        http.called_at(batch, kept=KEPT)
+        asked = {"event": "requests", "tags": batch.key, "days": "30", "limit": str(MOST_EVENTS)}
+        return found(await http.get(self._http, "/v3/smtp/statistics/events", asked), batch, emails)
 
 
 def payload(batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender) -> dict[str, Any]:
     content = {
         "subject": literal(digest.subject),
-        "htmlContent": translate(digest.html, IN_HTML, literal),
-        "textContent": translate(digest.text, IN_TEXT, literal),
+        "htmlContent": translate(digest.html, marks("html", mark), literal),
+        "textContent": translate(digest.text, marks("text", mark), literal),
     }
-    in_html, in_text = set(split(digest.html).names), set(split(digest.text).names)
+    open_ = blanks(digest, variable)
     common = {"brace": "{"} if any(BRACE in part for part in content.values()) else {}
-    same = {"List-Id": list_id(sender)}
     return {
         "sender": person(*mailbox(sender.from_)),
         **({"replyTo": person(*mailbox(sender.reply_to))} if sender.reply_to else {}),
@@ -110,16 +102,20 @@ def payload(batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sende
         "messageVersions": [
             {
                 "to": [person(email.name, email.address)],
-                "params": {
-                    **common,
-                    **{slot: email.slots[slot] for slot in in_text},
-                    **{f"{slot}_html": str(escape(email.slots[slot])) for slot in in_html},
-                },
-                "headers": {**same, **one_click_headers(email), "X-Mailin-custom": email.key},
+                "params": common | values(email, open_),
+                "headers": {**list_headers(sender, email), "X-Mailin-custom": email.key},
             }
             for email in emails
         ],
     }
+
+
+def variable(part: str, slot: str) -> str:
+    return f"{part}_{slot}"
+
+
+def mark(part: str, slot: str) -> str:
+    return RAW % variable(part, slot)
 
 
 def literal(text: str) -> str:
@@ -133,28 +129,38 @@ def person(name: str, address: str) -> dict[str, str]:
     """
     if not name.isascii():
         name = re.sub(r'[()<>@,;:\\".\[\]]+', " ", name)
-    name = " ".join(name.split())[:LONGEST_NAME].strip()
-    return {"email": address} | ({"name": name} if name else {})
+    return contact(one_line(name)[:LONGEST_NAME].strip(), ascii_address(address))
 
 
 def receipts(body: Any, emails: Sequence[Email]) -> Answer:
     """The ids of the versions in their order, or one for a call of one."""
-    try:
+    with http.reading(body):
         ids = body["messageIds"] if "messageIds" in body else [body["messageId"]]
         return Answer(receipts={email.recipient: given for email, given in zip(emails, ids, strict=True)})
-    except (KeyError, TypeError, ValueError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+
+
+# Events of 30 days are shown, and this many at once: a call has a tenth of them
+# (https://developers.brevo.com/reference/get-email-event-report, read 2026-11-23).
+KEPT = timedelta(days=29)
+MOST_EVENTS = 2500
 
 
 def found(body: Any, batch: Batch, emails: Sequence[Email]) -> dict[int, str]:
     """Only events with our tag count: an older edition's say nothing of this one."""
-    recipients = {email.address.lower(): email.recipient for email in emails}
-    try:
-        events = [event for event in body.get("events") or () if batch.key in str(event.get("tag"))]
-        seen = {event["email"].lower(): event["messageId"] for event in events}
-        return {recipients[address]: seen[address] for address in seen if address in recipients}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+    with http.reading(body):
+        told = body.get("events") or ()
+        ours = [event for event in told if batch.key in str(event.get("tag"))]
+        seen = {event["email"].lower(): event["messageId"] for event in ours}
+    if len(told) >= MOST_EVENTS:
+        raise Unclear(f"Brevo has {MOST_EVENTS} events and more of one call")
+    asked = {email.recipient: ascii_address(email.address).lower() for email in emails}
+    as_written = {email.recipient: email.address.lower() for email in emails}
+    return {
+        recipient: seen[form]
+        for recipient in asked
+        for form in (asked[recipient], as_written[recipient])
+        if form in seen
+    }
 
 
 def judge(answer: httpx.Response) -> SendError | None:
@@ -164,9 +170,7 @@ def judge(answer: httpx.Response) -> SendError | None:
         return Unclear(f"the request key was used before: {http.said(answer)}")
     if code in ACCOUNT or (code == "invalid_parameter" and "sender" in message):
         return AccountTrouble(http.said(answer))
-    if (
-        code == "invalid_parameter" and "email" in message
-    ):  # "email is not valid in to": it does not say whose
+    if code == "invalid_parameter" and "email" in message:  # "email is not valid in to", and not whose
         return SomeRefused(http.said(answer))
     return None
 

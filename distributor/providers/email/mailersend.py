@@ -8,17 +8,20 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import quote
 
 import anyio
 import httpx
 import orjson
 
 from distributor.config import Provider, mailbox
-from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
+from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import http
-from distributor.providers.email.mime import Sender
+from distributor.providers.email.mime import Sender, ascii_address
+from distributor.providers.email.readers import all_but, contact
 from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.reasons import reason
 from distributor.slots import Slotted, split
 
 BASE_URL = "https://api.mailersend.com"
@@ -44,6 +47,7 @@ BRACE = "{{brace}}"
 OPENS = re.compile(r"\{(?=[{%#$]|\Z)")
 
 
+@dataclass(frozen=True, slots=True)
 class MailerSend:
     """Each message is complete: its batch call is many single mails.
 
@@ -56,26 +60,19 @@ class MailerSend:
     # again.
     limits = EmailLimits(recipients_per_call=100, calls_per_minute=5)
 
-    def __init__(
-        self,
-        settings: Provider,
-        *,
-        transport: httpx.AsyncBaseTransport | None = None,
-        patience: float = 5,  # seconds from a batch to the question what became of it
-    ) -> None:
-        self._settings = settings
-        self._transport = transport
-        self._patience = patience
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
+    patience: float = 5  # seconds from a batch to the question what became of it
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
-        base_url = self._settings.base_url or BASE_URL
+        base_url = self.settings.base_url or BASE_URL
         headers = {
             "Accept": "application/json",
-            "Authorization": f"Bearer {self._settings.key.get_secret_value()}",
+            "Authorization": f"Bearer {self.settings.key.get_secret_value()}",
         }
-        async with http.client(base_url, headers=headers, transport=self._transport) as opened:
-            yield Calls(opened, self._patience)
+        async with http.client(base_url, headers=headers, transport=self.transport) as opened:
+            yield Calls(opened, self.patience)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +85,12 @@ class Calls:
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:
-        request = self._http.build_request(
-            "POST",
-            "/v1/bulk-email",
-            content=orjson.dumps(payload(batch, digest, emails, sender, media)),
-            headers={"Content-Type": "application/json"},
+        told = payload(batch, digest, emails, sender, media)
+        answer = await http.post(
+            self._http, "/v1/bulk-email", told, judge=judge, telling=lambda answer: bool(places(answer))
         )
-        try:
-            answer = await http.exchange(self._http, request, judge=judge)
-        except Named as told:
-            return told.answer(emails)
+        if not answer.is_success:
+            return all_but(places(answer), emails)
         id_ = bulk_id(http.body(answer))
         return replace(outcome(await self._status(id_), id_, emails), pause=http.pause(answer))
 
@@ -109,35 +102,19 @@ class Calls:
         """
         await anyio.sleep(self._patience)
         try:
-            request = self._http.build_request("GET", f"/v1/bulk-email/{id_}")
-            body = http.body(await http.exchange(self._http, request))
+            body = await http.get(self._http, f"/v1/bulk-email/{quote(id_, safe='')}")
             return dict(body["data"]) if isinstance(body, dict) else {}
         except (SendError, KeyError, TypeError, ValueError):
             return {}
-
-
-class Named(Refused):
-    """Nothing was accepted, for the sake of the recipients whose places the answer names."""
-
-    def __init__(self, reason: str, places: Mapping[int, str]) -> None:
-        super().__init__(reason)
-        self._places = places
-
-    def answer(self, emails: Sequence[Email]) -> Answer:
-        refused = {emails[p].recipient: said for p, said in self._places.items() if p < len(emails)}
-        if not refused:
-            raise Refused(str(self))
-        rest = [email.recipient for email in emails if email.recipient not in refused]
-        return Answer(refused=refused, later=dict.fromkeys(rest, "others of the same call were refused"))
 
 
 def payload(
     batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media
 ) -> list[dict[str, Any]]:
     html, text = plain_pieces(digest.html), plain_pieces(digest.text)
-    same: dict[str, Any] = {"from": person(sender.from_), "subject": plain(digest.subject)}
+    same: dict[str, Any] = {"from": contact(*mailbox(sender.from_)), "subject": plain(digest.subject)}
     if sender.reply_to:
-        same["reply_to"] = person(sender.reply_to)
+        same["reply_to"] = contact(*mailbox(sender.reply_to))
     if digest.pictures:
         same["attachments"] = attachments(digest, media)
     return [_message(batch, email, same, html, text) for email in emails]
@@ -146,13 +123,14 @@ def payload(
 def _message(
     batch: Batch, email: Email, same: Mapping[str, Any], html: Slotted, text: Slotted
 ) -> dict[str, Any]:
+    address = ascii_address(email.address)
     values = {slot: plain(value) for slot, value in email.slots.items()}
     return {
         **same,
-        "to": [{"email": email.address}],
+        "to": [contact("", address)],
         "html": html.fill(values),
         "text": text.fill(values, escape=False),
-        "personalization": [{"email": email.address, "data": {"brace": "{"}}],
+        "personalization": [{"email": address, "data": {"brace": "{"}}],
         "tags": [email.key, batch.key],
     }
 
@@ -168,11 +146,6 @@ def plain_pieces(text: str) -> Slotted:
     return Slotted(pieces=tuple(pieces))
 
 
-def person(text: str) -> dict[str, str]:
-    name, address = mailbox(text)
-    return {"email": address} | ({"name": name} if name else {})
-
-
 def attachments(digest: Digest, media: Media) -> list[dict[str, str]]:
     return [
         {
@@ -186,10 +159,8 @@ def attachments(digest: Digest, media: Media) -> list[dict[str, str]]:
 
 
 def bulk_id(body: Any) -> str:
-    try:
+    with http.reading(body):
         return str(body["bulk_email_id"])
-    except (KeyError, TypeError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
 
 
 def outcome(status: Mapping[str, Any], id_: str, emails: Sequence[Email]) -> Answer:
@@ -202,25 +173,25 @@ def outcome(status: Mapping[str, Any], id_: str, emails: Sequence[Email]) -> Ans
         AccountTrouble: no message was made, and a person can mend it.
         Refused: no message was made.
     """
-    said = orjson.dumps(status.get("validation_errors")).decode()[: http.LONGEST_REASON]
+    errors = orjson.dumps(status.get("validation_errors")).decode()
+    said = reason(f"of batch {id_}: {errors}")
     if not status.get("validation_errors_count"):
         told = orjson.dumps(status.get("suppressed_recipients")).decode().lower()
-        gone = {e.recipient: "suppressed by MailerSend" for e in emails if f'"{e.address.lower()}"' in told}
+        gone = {e.recipient: SUPPRESSED for e in emails if f'"{ascii_address(e.address).lower()}"' in told}
         return Answer(receipt=id_, refused=gone)
-    if status.get("messages_id"):
-        return Answer(unclear={email.recipient: f"of batch {id_} some: {said}" for email in emails})
-    raise AccountTrouble(said) if codes(said) & ACCOUNT else Refused(said)
+    if status.get("messages_id") or status.get("state") != "completed":  # or there will be some yet
+        return Answer(unclear={email.recipient: said for email in emails})
+    raise AccountTrouble(said) if codes(errors) & ACCOUNT else Refused(said)
+
+
+SUPPRESSED = "suppressed by MailerSend"
 
 
 def judge(answer: httpx.Response) -> SendError | None:
-    """A 422 says which message's recipient is wrong, or by a code whom else it is about."""
-    if answer.status_code == 421:  # maintenance
-        return TryLater(http.said(answer), after=http.retry_after(answer))
-    found = codes(answer.text) if answer.status_code in (422, 429) else set()
+    """A 422 says by a code whom it is about."""
+    found = codes(http.words(answer)) if answer.status_code in (422, 429) else set()
     if DAILY in found:
         return TryLater(http.said(answer), after=http.retry_after(answer) or AN_HOUR)
-    if answer.status_code == 422 and (places := named(answer)):
-        return Named(http.said(answer), places)
     if found & ACCOUNT:
         return AccountTrouble(http.said(answer))
     return SomeRefused(http.said(answer)) if found & ADDRESS else None
@@ -230,8 +201,10 @@ def codes(text: str) -> set[str]:
     return set(re.findall(r"#(MS\d+)", text))
 
 
-def named(answer: httpx.Response) -> dict[int, str]:
-    """The places of the messages whose recipients are wrong: `3.to.0.email`; none, if anything else is."""
+def places(answer: httpx.Response) -> dict[int, str]:
+    """The places of the messages whose recipients a 422 calls wrong: `3.to.0.email`; none, if more is."""
+    if answer.status_code != 422:
+        return {}
     try:
         errors = orjson.loads(answer.content)["errors"]
         if all(re.match(r"\d+\.to\.", field) for field in errors):

@@ -14,11 +14,12 @@ import httpx
 import orjson
 
 from distributor.config import Provider, mailbox
-from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, Unclear
+from distributor.errors import AccountTrouble, SendError, SomeRefused, Unclear
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import http
-from distributor.providers.email.mime import Sender, one_click_headers
+from distributor.providers.email.mime import Sender, ascii_address, one_click_headers
 from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.reasons import reason
 from distributor.slots import split
 
 BASE_URL = "https://api.mailjet.com"
@@ -29,22 +30,22 @@ ACCOUNT = frozenset({"mj-0001", "mj-0015", "send-0006", "send-0007", "send-0008"
 TOO_MUCH = frozenset({"mj-0008", "mj-0011"})  # messages or bytes: half of it may fit
 
 
+@dataclass(frozen=True, slots=True)
 class Mailjet:
     """Each message is complete: without its template language an article's own "{{x}}" is only text."""
+
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
 
     # 50 messages a call (mj-0008). How soon the look-up shows a message is not published: ten minutes are a
     # judgement.
     limits = EmailLimits(recipients_per_call=50, found_after=timedelta(minutes=10))
 
-    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._settings = settings
-        self._transport = transport
-
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
-        base_url = self._settings.base_url or BASE_URL
-        auth = (self._settings.key.get_secret_value(), self._settings.secret.get_secret_value())
-        async with http.client(base_url, auth=auth, transport=self._transport) as opened:
+        base_url = self.settings.base_url or BASE_URL
+        auth = (self.settings.key.get_secret_value(), self.settings.secret.get_secret_value())
+        async with http.client(base_url, auth=auth, transport=self.transport) as opened:
             yield Calls(opened)
 
 
@@ -57,35 +58,19 @@ class Calls:
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:
-        request = self._http.build_request(
-            "POST",
-            "/v3.1/send",
-            content=orjson.dumps({"Messages": payload(batch, digest, emails, sender, media)}),
-            headers={"Content-Type": "application/json"},
-        )
-        try:
-            answer = await http.exchange(self._http, request, judge=judge)
-        except OneByOne as told:
-            answer = told.answer
+        told = {"Messages": payload(batch, digest, emails, sender, media)}
+        answer = await http.post(self._http, "/v3.1/send", told, judge=judge, telling=is_one_by_one)
         return replace(results(http.body(answer), emails), pause=http.pause(answer))
 
     async def find(self, batch: Batch, emails: Sequence[Email]) -> Mapping[int, str]:
         """One request for each reader, one after another; a call has at most 50."""
+        http.called_at(batch, kept=KEPT)
         shown: dict[int, str] = {}
         for email in emails:
-            asked = {"CustomID": email.key, "Limit": "1"}
-            request = self._http.build_request("GET", "/v3/REST/message", params=asked)
-            if given := found(http.body(await http.exchange(self._http, request))):
+            asked = {"CustomID": email.key, "ShowCustomID": "true", "Limit": "1"}
+            if given := found(await http.get(self._http, "/v3/REST/message", asked), email):
                 shown[email.recipient] = given
         return shown
-
-
-class OneByOne(Refused):
-    """A failure that is none: the good messages of the call are accepted, and each has its own outcome."""
-
-    def __init__(self, answer: httpx.Response) -> None:
-        self.answer = answer
-        super().__init__(http.said(answer))
 
 
 def payload(
@@ -111,7 +96,7 @@ def payload(
     return [
         {
             **same,
-            "To": [{"Email": email.address}],
+            "To": [{"Email": ascii_address(email.address)}],
             "HTMLPart": html.fill(email.slots),
             "TextPart": text.fill(email.slots, escape=False),
             "Headers": one_click_headers(email),
@@ -152,14 +137,12 @@ def results(body: Any, emails: Sequence[Email]) -> Answer:
         Unclear: the answer has another form.
     """
     receipts, kinds = {}, {}
-    try:
+    with http.reading(body):
         for email, told in zip(emails, body["Messages"], strict=True):
             if told["Status"] == "success":
                 receipts[email.recipient] = str(told["To"][0]["MessageID"])
             else:
                 kinds[email.recipient] = kind(told.get("Errors") or ())
-    except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
     if kinds and not receipts and all(one == "account" for one, _ in kinds.values()):
         raise AccountTrouble(next(iter(kinds.values()))[1])
     return Answer(
@@ -175,7 +158,7 @@ def kind(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     codes = {error.get("ErrorCode") for error in errors}
     statuses = {int(error.get("StatusCode") or 0) for error in errors}
     said = "; ".join(f"{one.get('ErrorCode')}: {one.get('ErrorMessage')}" for one in errors)
-    said = said[: http.LONGEST_REASON] or "an error without a reason"
+    said = reason(said) or "an error without a reason"
     if codes & ACCOUNT or statuses & {401, 403}:
         return "account", said
     if 429 in statuses:
@@ -184,26 +167,38 @@ def kind(errors: Sequence[Mapping[str, Any]]) -> tuple[str, str]:
     return ("final" if definite else "unclear"), said
 
 
-def found(body: Any) -> str | None:
+# For how long a message can be looked up is not published; a week is a judgement.
+KEPT = timedelta(days=7)
+
+
+def found(body: Any, email: Email) -> str | None:
     """The id of the message; of a duplicate that was blocked, the first is found as well."""
-    try:
+    with http.reading(body):
         rows = body["Data"]
+        if rows and (rows[0].get("CustomID") or email.key) != email.key:
+            raise Unclear("Mailjet shows a message that it was not asked for")
         return str(rows[0]["ID"]) if rows else None
-    except (KeyError, TypeError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+
+
+def is_one_by_one(answer: httpx.Response) -> bool:
+    """In a 400 with messages the good ones are accepted, and each message has its own outcome."""
+    return isinstance(_told(answer).get("Messages"), list)
 
 
 def judge(answer: httpx.Response) -> SendError | None:
-    """In a 400 with messages the good ones are accepted; one without is about the whole call."""
-    if not 400 <= answer.status_code < 500:
-        return None
-    try:
-        body = orjson.loads(answer.content)
-    except orjson.JSONDecodeError:
-        return None
-    if isinstance(body, dict) and isinstance(body.get("Messages"), list):
-        return OneByOne(answer)
-    code = body.get("ErrorCode") if isinstance(body, dict) else None
+    """A failure without messages is about the whole call."""
+    code = _told(answer).get("ErrorCode")
     if code in ACCOUNT:
         return AccountTrouble(http.said(answer))
     return SomeRefused(http.said(answer)) if code in TOO_MUCH else None
+
+
+def _told(answer: httpx.Response) -> dict[str, Any]:
+    """What a 4xx says; nothing, if it is of another form."""
+    if not 400 <= answer.status_code < 500:
+        return {}
+    try:
+        told = orjson.loads(answer.content)
+    except orjson.JSONDecodeError:
+        return {}
+    return told if isinstance(told, dict) else {}

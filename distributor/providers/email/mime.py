@@ -13,12 +13,13 @@ import textwrap
 import uuid
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.header import Header
 from email.message import EmailMessage, MIMEPart
 from email.policy import SMTP
 from email.utils import format_datetime
+from functools import lru_cache
 from html import escape
 
 from distributor.config import mailbox
@@ -76,19 +77,49 @@ def list_headers(sender: Sender, email: Email) -> dict[str, str]:
     return {"List-Id": list_id(sender), **one_click_headers(email)}
 
 
+@lru_cache(maxsize=64)
 def list_id(sender: Sender) -> str:
+    """List-Id on one line, for a vendor who folds lines himself and who may read templates in headers.
+
+    What could begin one is written in encoded words. SES takes 995 characters of a header.
+    """
+    short = replace(sender, list_name=one_line(sender.list_name)[:LONGEST_LIST_NAME])
+    return _list_id(short, unfit="{%").replace("\r\n", "")
+
+
+LONGEST_LIST_NAME = 100  # characters; encoded they may be five times as many
+
+
+def shown_mailbox(text: str) -> str:
+    """A sender `Name <address>` for a vendor who reads mailboxes: quoted where it has to be, not encoded."""
+    name, address = mailbox(text)
+    shown = one_line(name.translate(_NO_QUOTES))
+    if not shown:
+        return address
+    return f"{shown} <{address}>" if _ATOMS.fullmatch(shown) else f'"{shown}" <{address}>'
+
+
+_NO_QUOTES = str.maketrans('"\\', "  ")  # vendors differ in how they read what is escaped in quotes
+
+
+def ascii_address(address: str) -> str:
+    """*address* with its domain in ASCII, unless its local part is not (RFC 5890, RFC 6531)."""
+    return address if address.isascii() else mailbox(address)[1]
+
+
+def _list_id(sender: Sender, *, unfit: str = "") -> str:
     """RFC 2919: stable for as long as the newsletter keeps its name."""
     domain = mailbox(sender.from_)[1].rpartition("@")[2]
-    return _named(sender.list_name, f"{_label(sender.list_label)}.{domain}")
+    return _named(sender.list_name, f"{_label(sender.list_label)}.{domain}", unfit=unfit)
 
 
 def _common_headers(digest: Digest, sender: Sender, date: datetime) -> dict[str, str]:
     headers = {"From": _mailbox(*mailbox(sender.from_))}
     if sender.reply_to:
         headers["Reply-To"] = _mailbox(*mailbox(sender.reply_to))
-    headers["Subject"] = _unstructured(_clean(digest.subject))
+    headers["Subject"] = _unstructured(one_line(digest.subject))
     headers["Date"] = format_datetime(date)
-    headers["List-Id"] = list_id(sender)
+    headers["List-Id"] = _list_id(sender)
     if re.fullmatch(r"[A-Za-z0-9-]+", digest.language):
         headers["Content-Language"] = digest.language
     return headers
@@ -100,22 +131,25 @@ def _lines(headers: dict[str, str]) -> bytes:
 
 def _mailbox(name: str, address: str) -> str:
     """A display name and address that no header can be smuggled through."""
-    if not address.isascii():
-        address = mailbox(address)[1]
-    return _named(name, address) if _clean(name) else address
+    address = ascii_address(address)
+    return _named(name, address) if one_line(name) else address
 
 
-def _named(name: str, address: str) -> str:
-    """`Name <address>`, the name an atom, a quoted string or encoded words (RFC 5322, RFC 2047)."""
-    shown = _clean(name)
-    if len(shown) > _WIDTH or not shown.isascii() or "=?" in shown:
+def _named(name: str, address: str, *, unfit: str = "") -> str:
+    """`Name <address>`, the name an atom, a quoted string or encoded words (RFC 5322, RFC 2047).
+
+    A name with an *unfit* character is written in encoded words.
+    """
+    shown = one_line(name)
+    if len(shown) > _WIDTH or not shown.isascii() or "=?" in shown or set(shown) & set(unfit):
         shown = _encoded(shown)
-    elif not re.fullmatch(r"[\w !#$%&'*+/=?^`{|}~-]*", shown):
+    elif not _ATOMS.fullmatch(shown):
         shown = '"' + re.sub(r'(["\\])', r"\\\1", shown) + '"'
     gap = " " if len(shown) + len(address) < _WIDTH else "\r\n "
     return f"{shown}{gap}<{address}>".lstrip()
 
 
+_ATOMS = re.compile(r"[\w !#$%&'*+/=?^`{|}~-]*")  # words that need no quotes
 _WIDTH = 64  # characters of a header's first line: with the header's name they stay below 78
 
 
@@ -131,7 +165,7 @@ def _encoded(text: str) -> str:
     return Header(text, "utf-8", maxlinelen=_WIDTH, header_name="").encode(linesep="\r\n")
 
 
-def _clean(text: str) -> str:
+def one_line(text: str) -> str:
     """Text on one line, without characters that control anything."""
     return " ".join(re.sub("[\x00-\x1f\x7f-\x9f\ud800-\udfff]", " ", text).split())
 

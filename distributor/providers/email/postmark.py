@@ -16,8 +16,9 @@ from distributor.config import Provider
 from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import http
-from distributor.providers.email.mime import Sender, list_id, one_click_headers
+from distributor.providers.email.mime import Sender, ascii_address, list_headers, shown_mailbox
 from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.reasons import reason
 from distributor.slots import split
 
 BASE_URL = "https://api.postmarkapp.com"
@@ -39,6 +40,7 @@ ADDRESS = {300: "invalid email request", 406: "inactive recipient"}
 INACTIVE = "will not deliver to these inactive addresses"  # stands in the message of an ErrorCode of 0
 
 
+@dataclass(frozen=True, slots=True)
 class Postmark:
     """Each message is complete. Metadata carries our keys, comes back with every event, and can be searched.
 
@@ -47,24 +49,23 @@ class Postmark:
     (https://postmarkapp.com/support/article/1299-how-to-include-a-list-unsubscribe-header, read 2026-11-23).
     """
 
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
+
     # It takes 500 messages and 50 MB; with 100 of some 60 kB the request stays near 5 MB. There is no request
     # key: a call again is a mail again. How soon the search shows a message is not published: ten minutes are
     # a judgement.
     limits = EmailLimits(recipients_per_call=100, found_after=timedelta(minutes=10))
 
-    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._settings = settings
-        self._transport = transport
-
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
-        base_url = self._settings.base_url or BASE_URL
+        base_url = self.settings.base_url or BASE_URL
         headers = {
             "Accept": "application/json",
-            "X-Postmark-Server-Token": self._settings.key.get_secret_value(),
+            "X-Postmark-Server-Token": self.settings.key.get_secret_value(),
         }
-        async with http.client(base_url, headers=headers, transport=self._transport) as opened:
-            yield Calls(opened, self._settings.stream)
+        async with http.client(base_url, headers=headers, transport=self.transport) as opened:
+            yield Calls(opened, self.settings.stream)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +78,8 @@ class Calls:
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:
-        request = self._http.build_request(
-            "POST",
-            "/email/batch",
-            content=orjson.dumps(payload(batch, digest, emails, sender, media, stream=self._stream)),
-            headers={"Content-Type": "application/json"},
-        )
-        answer = await http.exchange(self._http, request, judge=judge)
+        told = payload(batch, digest, emails, sender, media, stream=self._stream)
+        answer = await http.post(self._http, "/email/batch", told, judge=judge)
         return replace(results(http.body(answer), emails), pause=http.pause(answer))
 
     async def find(self, batch: Batch, emails: Sequence[Email]) -> Mapping[int, str]:
@@ -92,28 +88,31 @@ class Calls:
         https://postmarkapp.com/support/article/1125-custom-metadata-faq (read 2026-11-23): one metadata field
         at a time. Without a stream only the transactional one is searched.
         """
+        http.called_at(batch, kept=KEPT)
         asked = {"count": "500", "offset": "0", "messagestream": self._stream, "metadata_batch": batch.key}
-        request = self._http.build_request("GET", "/messages/outbound", params=asked)
-        return found(http.body(await http.exchange(self._http, request, judge=judge)), emails)
+        return found(await http.get(self._http, "/messages/outbound", asked, judge=judge), emails)
 
 
 def payload(
     batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media, *, stream: str
 ) -> list[dict[str, Any]]:
     html, text = split(digest.html), split(digest.text)
-    same = {"From": sender.from_, "Subject": digest.subject, "MessageStream": stream}
+    same: dict[str, Any] = {
+        "From": shown_mailbox(sender.from_),
+        "Subject": digest.subject,
+        "MessageStream": stream,
+    }
     if sender.reply_to:
-        same["ReplyTo"] = sender.reply_to
-    pictures = {"Attachments": attachments(digest, media)} if digest.pictures else {}
-    named = {"Name": "List-Id", "Value": list_id(sender)}
+        same["ReplyTo"] = shown_mailbox(sender.reply_to)
+    if digest.pictures:
+        same["Attachments"] = attachments(digest, media)
     return [
         {
             **same,
-            **pictures,
-            "To": email.address,
+            "To": ascii_address(email.address),
             "HtmlBody": html.fill(email.slots),
             "TextBody": text.fill(email.slots, escape=False),
-            "Headers": [named, *({"Name": k, "Value": v} for k, v in one_click_headers(email).items())],
+            "Headers": [{"Name": n, "Value": v} for n, v in list_headers(sender, email).items()],
             "Metadata": {"delivery": email.key, "batch": batch.key},
         }
         for email in emails
@@ -139,7 +138,7 @@ def results(body: Any, emails: Sequence[Email]) -> Answer:
         AccountTrouble: all of them wait for a person.
         Unclear: the answer has another form.
     """
-    try:
+    with http.reading(body):
         told = [(email, told["ErrorCode"], told) for email, told in zip(emails, body, strict=True)]
         answer = Answer(
             receipts={e.recipient: one["MessageID"] for e, code, one in told if _accepted(code, one)},
@@ -147,8 +146,6 @@ def results(body: Any, emails: Sequence[Email]) -> Answer:
             later={e.recipient: _said(one) for e, code, one in told if code in ACCOUNT or code in LATER},
             unclear={e.recipient: _said(one) for e, code, one in told if not _known(code)},
         )
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
     if told and all(code in ACCOUNT for _, code, _ in told):
         raise AccountTrouble(_said(told[0][2]))
     return answer
@@ -167,16 +164,19 @@ def _known(code: int) -> bool:
 
 
 def _said(told: Mapping[str, Any]) -> str:
-    return f"ErrorCode {told['ErrorCode']}: {told['Message']}"[: http.LONGEST_REASON]
+    return reason(f"ErrorCode {told['ErrorCode']}: {told['Message']}")
+
+
+KEPT = timedelta(days=6)  # accounts choose from 7 to 365 days (page on the Messages API, read 2026-11-23)
 
 
 def found(body: Any, emails: Sequence[Email]) -> dict[int, str]:
-    recipients = {email.key: email.recipient for email in emails}
-    try:
+    """By our keys; a page that does not have all there is says nothing of those who are not on it."""
+    with http.reading(body):
         shown = {one["Metadata"].get("delivery"): one["MessageID"] for one in body["Messages"]}
-        return {recipients[key]: shown[key] for key in shown if key in recipients}
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
+        if body["TotalCount"] > len(body["Messages"]):
+            raise Unclear(f"Postmark has {body['TotalCount']} messages of one call on more than a page")
+        return {email.recipient: shown[email.key] for email in emails if email.key in shown}
 
 
 def judge(answer: httpx.Response) -> SendError | None:

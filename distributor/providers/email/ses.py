@@ -15,37 +15,38 @@ import orjson
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
-from markupsafe import escape
 
 from distributor.config import Provider, mailbox
 from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Digest, Email, Picture
 from distributor.providers import http
-from distributor.providers.email.mime import Sender, list_id, one_click_headers
+from distributor.providers.email.mime import Sender, ascii_address, list_id, one_click_headers
+from distributor.providers.email.readers import Blank, blanks, marks, values
 from distributor.providers.protocol import Allowance, EmailLimits, Media
-from distributor.slots import SLOTS, split, translate
+from distributor.providers.reasons import reason
+from distributor.slots import translate
 
 BASE_URL = "https://email.{region}.amazonaws.com"
 
 
+@dataclass(frozen=True, slots=True)
 class Ses:
     """One template for all and a few values for each: SES fills them in."""
+
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
 
     # 50 entries a call: https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-api.html. No
     # operation has an idempotency key or finds a message by our own (sesv2 2019-09-27 in botocore 1.44.5).
     # How many messages a second and a day is told by each account: `allowance`.
     limits = EmailLimits(recipients_per_call=50)
 
-    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._settings = settings
-        self._transport = transport
-
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
-        settings = self._settings
+        settings = self.settings
         base_url = settings.base_url or BASE_URL.format(region=settings.region)
         auth = Signed(settings.key.get_secret_value(), settings.secret.get_secret_value(), settings.region)
-        async with http.client(base_url, auth=auth, transport=self._transport) as opened:
+        async with http.client(base_url, auth=auth, transport=self.transport) as opened:
             yield Calls(opened, settings.configuration_set)
 
 
@@ -74,16 +75,10 @@ class Calls:
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:
-        asked = payload(batch, digest, emails, sender, media)
+        told = payload(batch, digest, emails, sender, media)
         if self._configuration_set:
-            asked["ConfigurationSetName"] = self._configuration_set
-        request = self._http.build_request(
-            "POST",
-            "/v2/email/outbound-bulk-emails",
-            content=orjson.dumps(asked),
-            headers={"Content-Type": "application/json"},
-        )
-        answer = await http.exchange(self._http, request, judge=judge)
+            told["ConfigurationSetName"] = self._configuration_set
+        answer = await http.post(self._http, "/v2/email/outbound-bulk-emails", told, judge=judge)
         return results(http.body(answer), emails, pause=http.pause(answer))
 
     async def allowance(self) -> Allowance:
@@ -92,8 +87,7 @@ class Calls:
         Raises:
             AccountTrouble: it may send nothing now, or the key may not ask (`ses:GetAccount`).
         """
-        request = self._http.build_request("GET", "/v2/email/account")
-        return allowed(http.body(await http.exchange(self._http, request, judge=judge)))
+        return allowed(await http.get(self._http, "/v2/email/account", judge=judge))
 
 
 # --- what is asked ---
@@ -102,7 +96,7 @@ class Calls:
 def payload(
     batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media
 ) -> dict[str, Any]:
-    open_ = blanks(digest)
+    open_ = blanks(digest, variable)
     asked: dict[str, Any] = {
         "FromEmailAddress": named(sender.from_),
         "DefaultEmailTags": [{"Name": "batch", "Value": batch.key}],
@@ -117,11 +111,11 @@ def template(digest: Digest, sender: Sender, media: Media) -> dict[str, Any]:
     common: dict[str, Any] = {
         "TemplateContent": {
             "Subject": literal(digest.subject),
-            "Html": translate(digest.html, marks("html"), literal),
-            "Text": translate(digest.text, marks("text"), literal),
+            "Html": translate(digest.html, marks("html", mark), literal),
+            "Text": translate(digest.text, marks("text", mark), literal),
         },
         "TemplateData": orjson.dumps(LITERALS).decode(),
-        "Headers": [{"Name": "List-Id", "Value": list_id(sender).replace("\r\n", "")}],
+        "Headers": [{"Name": "List-Id", "Value": list_id(sender)}],
     }
     pictures = [attachment(picture, media) for picture in digest.pictures]
     return common | ({"Attachments": pictures} if pictures else {})
@@ -140,9 +134,12 @@ def attachment(picture: Picture, media: Media) -> dict[str, str]:
 
 
 def entry(email: Email, open_: Sequence[Blank]) -> dict[str, Any]:
-    """One reader's part. A variable without a value would fail after SES accepted it, so all are here."""
-    values = {variable: write(email.slots[slot]) for variable, slot, write in open_}
-    data = orjson.dumps(LITERALS | values).decode()
+    """One reader's part. A variable without a value would fail after SES accepted it, so all are here.
+
+    SES writes values as they are, in HTML too (read November 2026:
+    https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-advanced.html).
+    """
+    data = orjson.dumps(LITERALS | values(email, open_)).decode()
     return {
         "Destination": {"ToAddresses": [ascii_address(email.address)]},
         "ReplacementTags": [{"Name": "delivery", "Value": email.key}],
@@ -157,26 +154,8 @@ def named(text: str) -> str:
     return formataddr((name, address)) if address.isascii() else address
 
 
-def ascii_address(address: str) -> str:
-    """SES wants domains in ASCII, and has no SMTPUTF8 (API_Destination)."""
-    return address if address.isascii() else mailbox(address)[1]
-
-
-Blank = tuple[str, str, Callable[[str], str]]  # a variable, the slot it stands for, how a value is written
-
-
-def blanks(digest: Digest) -> list[Blank]:
-    """What the template leaves open. SES writes values as they are, in HTML too (read November 2026:
-    https://docs.aws.amazon.com/ses/latest/dg/send-personalized-email-advanced.html).
-    """
-    html, text = (dict.fromkeys(split(part).names) for part in (digest.html, digest.text))
-    return [(variable("html", slot), slot, escape) for slot in html] + [
-        (variable("text", slot), slot, str) for slot in text
-    ]
-
-
-def marks(part: str) -> dict[str, str]:
-    return {slot: f"{{{{{variable(part, slot)}}}}}" for slot in SLOTS}
+def mark(part: str, slot: str) -> str:
+    return f"{{{{{variable(part, slot)}}}}}"
 
 
 def variable(part: str, slot: str) -> str:
@@ -198,9 +177,9 @@ def literal(text: str) -> str:
 # --- what is answered ---
 
 
-def over_quota(reason: str) -> AccountTrouble:
+def over_quota(said: str) -> AccountTrouble:
     """The quota is of the last 24 hours, at every moment: in an hour there is some again."""
-    return AccountTrouble(reason, after=3600)
+    return AccountTrouble(said, after=3600)
 
 
 ERRORS: Mapping[str, Callable[[str], SendError]] = {
@@ -249,12 +228,12 @@ BY_WORDS: Sequence[tuple[str, frozenset[str], Callable[[str], SendError]]] = (
 )
 
 
-def failure(kind: str, reason: str) -> SendError | None:
+def failure(kind: str, said: str) -> SendError | None:
     """What SES's name for a failure means; None: not a name that is known here."""
     for words, kinds, error in BY_WORDS:
-        if kind in kinds and words.lower() in reason.lower():
-            return error(reason)
-    return ERRORS[kind](reason) if kind in ERRORS else None
+        if kind in kinds and words.lower() in said.lower():
+            return error(said)
+    return ERRORS[kind](said) if kind in ERRORS else None
 
 
 def judge(answer: httpx.Response) -> SendError | None:
@@ -270,12 +249,10 @@ def results(body: Any, emails: Sequence[Email], *, pause: float = 0) -> Answer:
     Raises:
         TryLater: of none of them anything came, and of all of them it may.
     """
-    try:
+    with http.reading(body):
         told = [
             (e.recipient, r["Status"], r) for e, r in zip(emails, body["BulkEmailEntryResults"], strict=True)
         ]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
     accepted = {who: result.get("MessageId", "") for who, status, result in told if status == "SUCCESS"}
     failed = {who: _failure(status, result) for who, status, result in told if status != "SUCCESS"}
     later = {who: error for who, error in failed.items() if isinstance(error, TryLater)}
@@ -291,19 +268,17 @@ def results(body: Any, emails: Sequence[Email], *, pause: float = 0) -> Answer:
 
 
 def _failure(status: str, result: Mapping[str, Any]) -> SendError:
-    reason = f"{status}: {result.get('Error') or ''}".rstrip(": ")[: http.LONGEST_REASON]
-    return failure(status, reason) or Unclear(reason)
+    said = reason(f"{status}: {result.get('Error') or ''}").rstrip(": ")
+    return failure(status, said) or Unclear(said)
 
 
 def allowed(body: Any) -> Allowance:
     """https://docs.aws.amazon.com/ses/latest/APIReference-V2/API_GetAccount.html; -1 a day is no limit."""
-    try:
+    with http.reading(body):
         quota = body["SendQuota"]
         per_second, per_day = float(quota["MaxSendRate"]), float(quota["Max24HourSend"])
         used = int(quota["SentLast24Hours"])
         status, is_enabled = body.get("EnforcementStatus", "HEALTHY"), body.get("SendingEnabled", True)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
     if status == "SHUTDOWN" or not is_enabled:
         raise AccountTrouble(
             f"the account may not send: EnforcementStatus {status}, SendingEnabled {is_enabled}"

@@ -21,7 +21,7 @@ from distributor.config import Dkim, Provider, mailbox
 from distributor.errors import AccountTrouble, TryLater
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import dkim, smtp_client
-from distributor.providers.email.mime import Message, Sender
+from distributor.providers.email.mime import Message, Sender, ascii_address
 from distributor.providers.protocol import EmailLimits, Media
 from distributor.providers.smtp_client import Connection, Letter, Lost, Reply, Server, Unwelcome
 
@@ -266,7 +266,7 @@ def _address(address: str) -> str:
     """An address that stands between angle brackets and says nothing else to the server."""
     if re.search(r"[\x00-\x1f<>\x7f]", address):
         raise ValueError("not an address: it has brackets or control characters")
-    return address if address.isascii() else mailbox(address)[1]
+    return ascii_address(address)
 
 
 def _check(letter: Letter, connection: Connection) -> None:

@@ -7,26 +7,31 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, timedelta
 from typing import Any
 
 import httpx
 import orjson
-from markupsafe import escape
 
 from distributor.config import Provider, mailbox
-from distributor.errors import AccountTrouble, ConfigError, Problem, SendError, SomeRefused, TryLater, Unclear
+from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Digest, Email
 from distributor.providers import http
-from distributor.providers.email.mime import Sender, list_id
+from distributor.providers.email.mime import Sender, ascii_address, list_id, shown_mailbox
+from distributor.providers.email.readers import blanks, contact, marks, values
 from distributor.providers.protocol import EmailLimits, Media
-from distributor.slots import SLOTS, split, translate
+from distributor.providers.reasons import reason
+from distributor.slots import translate
 
-HOSTS = {"": "https://api.sparkpost.com", "eu": "https://api.eu.sparkpost.com"}  # by region
+BASE_URLS = {"": "https://api.sparkpost.com", "eu": "https://api.eu.sparkpost.com"}  # by region
 
 
+@dataclass(frozen=True, slots=True)
 class SparkPost:
     """One transmission with the values of each reader: SparkPost fills them in itself."""
+
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
 
     # 2,000 recipients a call are advised: https://support.sparkpost.com/docs/tech-resources/smtp-rest-api-performance
     # (read 2026-11-23; with 1 kB for each, some 2 MB). No idempotency key, no rate limit on posting.
@@ -34,23 +39,12 @@ class SparkPost:
     # is worked off afterwards, and late is better than twice.
     limits = EmailLimits(recipients_per_call=2000, found_after=timedelta(hours=1))
 
-    def __init__(self, settings: Provider, *, transport: httpx.AsyncBaseTransport | None = None) -> None:
-        self._base_url = settings.base_url or _host(settings.region)
-        self._key = settings.key
-        self._transport = transport
-
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
-        headers = {"Authorization": self._key.get_secret_value()}
-        async with http.client(self._base_url, headers=headers, transport=self._transport) as opened:
+        base_url = self.settings.base_url or BASE_URLS[self.settings.region]
+        headers = {"Authorization": self.settings.key.get_secret_value()}
+        async with http.client(base_url, headers=headers, transport=self.transport) as opened:
             yield Calls(opened)
-
-
-def _host(region: str) -> str:
-    if region in HOSTS:
-        return HOSTS[region]
-    reason = f"SparkPost has no region {region!r}"
-    raise ConfigError([Problem(path="distributor.toml", reason=reason, remedy='"eu", or leave it out')])
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +56,8 @@ class Calls:
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:
-        request = self._http.build_request(
-            "POST",
-            "/api/v1/transmissions",
-            content=orjson.dumps(payload(batch, digest, emails, sender, media)),
-            headers={"Content-Type": "application/json"},
-        )
-        answer = await http.exchange(self._http, request, judge=judge)
+        told = payload(batch, digest, emails, sender, media)
+        answer = await http.post(self._http, "/api/v1/transmissions", told, judge=judge)
         return replace(results(http.body(answer), emails), pause=http.pause(answer))
 
     async def find(self, batch: Batch, emails: Sequence[Email]) -> Mapping[int, str]:
@@ -76,9 +65,8 @@ class Calls:
         asked = question(batch)
         keys: dict[str, str] = {}
         for _ in range(MOST_PAGES):
-            request = self._http.build_request("GET", "/api/v1/events/message", params=asked)
-            answer = await http.exchange(self._http, request, judge=judge_of_events)
-            told, cursor = page(http.body(answer))
+            answer = await http.get(self._http, "/api/v1/events/message", asked, judge=judge_of_events)
+            told, cursor = page(answer)
             keys |= told
             if cursor is None:
                 return {email.recipient: keys[email.key] for email in emails if email.key in keys}
@@ -92,7 +80,7 @@ class Calls:
 def payload(
     batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media
 ) -> dict[str, Any]:
-    open_ = blanks(digest)
+    open_ = blanks(digest, variable)
     return {
         "options": {"open_tracking": False, "click_tracking": False},  # links arrive as they were written
         "campaign_id": batch.key,  # what events can be asked for
@@ -101,9 +89,9 @@ def payload(
         "content": content(digest, sender, media),
         "recipients": [
             {
-                "address": {"email": email.address},
+                "address": contact("", ascii_address(email.address)),
                 "metadata": {"delivery": email.key},
-                "substitution_data": {name: write(email.slots[slot]) for name, slot, write in open_},
+                "substitution_data": values(email, open_),
             }
             for email in emails
         ],
@@ -117,36 +105,25 @@ def content(digest: Digest, sender: Sender, media: Media) -> dict[str, Any]:
         {"name": p.hash, "type": p.media_type, "data": b64encode(media(p)).decode()} for p in digest.pictures
     ]
     shared: dict[str, Any] = {
-        "from": {"email": address} | ({"name": literal(name)} if name else {}),
+        "from": contact(literal(name), address),
         "subject": literal(digest.subject),
-        "html": translate(digest.html, marks("html"), literal_html),
-        "text": translate(digest.text, marks("text"), literal),
+        "html": translate(digest.html, marks("html", mark), literal_html),
+        "text": translate(digest.text, marks("text", mark), literal),
     }
     if sender.reply_to:
-        shared["reply_to"] = literal(sender.reply_to)
+        shared["reply_to"] = literal(shown_mailbox(sender.reply_to))
     return shared | ({"inline_images": pictures} if pictures else {})
-
-
-Blank = tuple[str, str, Callable[[str], str]]  # a variable, the slot it stands for, how a value is written
-
-
-def blanks(digest: Digest) -> list[Blank]:
-    """What the content leaves open."""
-    html, text = (dict.fromkeys(split(part).names) for part in (digest.html, digest.text))
-    return [(variable("html", slot), slot, escape) for slot in html] + [
-        (variable("text", slot), slot, str) for slot in text
-    ]
-
-
-def marks(part: str) -> dict[str, str]:
-    return {slot: mark(variable(part, slot), part) for slot in SLOTS}
 
 
 def variable(part: str, slot: str) -> str:
     return f"{part}_{slot}"
 
 
-def mark(name: str, part: str) -> str:
+def mark(part: str, slot: str) -> str:
+    return braced(variable(part, slot), part)
+
+
+def braced(name: str, part: str) -> str:
     """Three braces write a value as it is: between two, SparkPost would escape it a second time in HTML.
 
     https://developers.sparkpost.com/api/template-language/#header-html-escaping (read 2026-11-23)
@@ -161,7 +138,7 @@ _SYNTAX = re.compile(r"[{}](?:[{}]+|\Z|(?<=\A.))")
 
 def literal(text: str, part: str = "text") -> str:
     """What stands between two marks, so that SparkPost reads nothing into it."""
-    written = {character: mark(name, part) for name, character in LITERALS.items()}
+    written = {character: braced(name, part) for name, character in LITERALS.items()}
     return _SYNTAX.sub(lambda found: "".join(map(written.__getitem__, found[0])), text)
 
 
@@ -181,18 +158,16 @@ def results(body: Any, emails: Sequence[Email]) -> Answer:
     Raises:
         Unclear: some were accepted and others not.
     """
-    try:
+    with http.reading(body):
         told = body["results"]
         accepted, rejected = told["total_accepted_recipients"], told["total_rejected_recipients"]
         receipt, errors = str(told["id"]), told.get("rcpt_to_errors") or "rejected without a reason"
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
     if (accepted, rejected) == (len(emails), 0):
         return Answer(receipt=receipt)
-    reason = str(errors)[: http.LONGEST_REASON]
+    said = reason(errors)
     if (accepted, rejected) == (0, len(emails)):
-        return Answer(refused={email.recipient: reason for email in emails})
-    raise Unclear(f"{accepted} accepted and {rejected} rejected, without names: {reason}")
+        return Answer(refused={email.recipient: said for email in emails})
+    raise Unclear(f"{accepted} accepted and {rejected} rejected, without names: {said}")
 
 
 # https://support.sparkpost.com/docs/tech-resources/extended-error-codes (read 2026-11-23)
@@ -209,15 +184,15 @@ WRONG_FIELDS = frozenset({"1300", "1400"})  # of the wrong form, or missing
 def judge(answer: httpx.Response) -> SendError | None:
     if answer.is_success:
         return None
-    reason = http.said(answer)
+    said = http.said(answer)
     if answer.status_code == 420:  # the hour's, day's or month's limit: nothing of the call was taken
-        return AccountTrouble(reason, after=3600)
+        return AccountTrouble(said, after=3600)
     for error in errors_of(answer):
         code, words = str(error.get("code")), f"{error.get('message')} {error.get('description')}"
         if code in ERRORS:
-            return ERRORS[code](reason)
+            return ERRORS[code](said)
         if code in WRONG_FIELDS and re.search(r"recipient|\baddress\b", words):
-            return SomeRefused(reason)
+            return SomeRefused(said)
     return None
 
 
@@ -250,20 +225,20 @@ def question(batch: Batch) -> dict[str, str]:
     Raises:
         Unclear: there are none any more.
     """
-    asked = {"campaigns": batch.key, "events": EVENTS, "per_page": "10000", "cursor": "initial"}
-    if batch.called_at is None:
-        return asked
-    if datetime.now(UTC) - batch.called_at > KEPT - MARGIN:
-        raise Unclear(f"SparkPost keeps events for {KEPT.days} days")
-    return asked | {"from": f"{batch.called_at.astimezone(UTC) - MARGIN:%Y-%m-%dT%H:%M}"}
+    since = http.called_at(batch, kept=KEPT - MARGIN).astimezone(UTC) - MARGIN
+    return {
+        "campaigns": batch.key,
+        "events": EVENTS,
+        "from": f"{since:%Y-%m-%dT%H:%M}",
+        "per_page": "10000",
+        "cursor": "initial",
+    }
 
 
 def page(body: Any) -> tuple[dict[str, str], str | None]:
     """Delivery keys with the ids of their transmissions, and where there are more."""
-    try:
+    with http.reading(body):
         events = [(event.get("rcpt_meta") or {}, event) for event in body["results"]]
         told = {m["delivery"]: str(e.get("transmission_id", "")) for m, e in events if "delivery" in m}
         following = [link["href"] for link in body.get("links") or () if link.get("rel") == "next"]
         return told, httpx.URL(following[0]).params["cursor"] if following else None
-    except (AttributeError, KeyError, TypeError) as error:
-        raise Unclear(f"an answer of another form: {str(body)[:200]}") from error
