@@ -132,11 +132,22 @@ def _engine(url: str) -> Engine:
     if kind == "sqlite":
         return _sqlite(url)
     if kind == "postgresql":
-        return create_engine(url, pool_pre_ping=True, pool_size=10)
+        return create_engine(url, pool_pre_ping=True, pool_size=10, connect_args=POSTGRESQL)
     raise DatabaseError(
         "[database] url is not understood; "
         "write sqlite:///var/distributor.db or postgresql+psycopg://user@host/name"
     )
+
+
+# A host that is cut off or stands still in the middle of a transaction keeps what it locked from all others
+# until the server gives it up, by default for ever; and it should itself notice that the server is gone.
+POSTGRESQL = {
+    "options": "-c idle_in_transaction_session_timeout=30s",
+    "keepalives_idle": 10,  # seconds
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,  # milliseconds
+}
 
 
 def _sqlite(url: str) -> Engine:
@@ -187,6 +198,7 @@ def _remedy(message: str, engine: Engine) -> str | None:
     place = engine.url.database
     for sign, remedy in (
         ("database is locked", f"for 20 s: another process is writing to {place}; try again when it is done"),
+        ("locking protocol", f"({place}): too many processes opened it at once; try again"),
         ("database or disk is full", f"({place}): free some space; nothing of this step was kept"),
         ("disk I/O error", f"({place}): the disk is full or failing; nothing of this step was kept"),
         ("unable to open database file", f"({place}): check that the folder exists and is writable"),

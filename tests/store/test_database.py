@@ -60,6 +60,14 @@ def test_write_keeps_everything_or_nothing(database: Database):
         assert db.scalar(text("SELECT count(*) FROM fact")) == 0
 
 
+def test_a_host_that_stands_still_locks_nobody_out(database: Database):
+    """A server ends a session that stays in the middle of a transaction, and with it all its locks."""
+    if database.is_sqlite:
+        return
+    with database.write() as db:
+        assert db.scalar(text("SHOW idle_in_transaction_session_timeout")) == "30s"
+
+
 def test_a_full_disk_is_said_plainly(tmp_path: Path):
     """A database that cannot grow says so, and keeps what it had."""
     database = Database(f"sqlite:///{tmp_path}/small.db")
