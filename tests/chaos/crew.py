@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import signal
 import sys
@@ -19,6 +20,7 @@ from distributor.config import load
 from distributor.errors import DatabaseError, DistributorError
 
 OWN_FAULT, TOLD = 1, 3  # how a child ends: by a traceback, or with a sentence for a person
+SAYS_WHERE = signal.SIGUSR2  # a child then writes to its log where each of its threads stands
 NAP = 0.03  # seconds for which a worker sleeps that means to sleep for longer
 
 
@@ -49,6 +51,7 @@ def begin(work: Callable[[], object], *, log: Path | None = None) -> int:
     try:
         if log:
             os.dup2(os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), 2)
+            faulthandler.register(SAYS_WHERE)
         work()
         status = 0
     except DistributorError as error:
@@ -109,10 +112,19 @@ def live(config: Path, clock: Shifted) -> None:
     """Scan, plan and deliver in rounds, as the daemon does."""
     app = App(load(config, {}), clock=clock, sleep=clock.nap)
     told: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: told.append(number))
+    workers = [app.worker()]
+
+    def stop(number: int, _frame: object) -> None:
+        told.append(number)
+        workers[-1].stop()
+
+    signal.signal(signal.SIGTERM, stop)
     while not told:
         try:
-            app.run_once()
+            app.look()
+            workers.append(app.worker())
+            if not told:
+                app.deliver(worker=workers[-1])
         except DistributorError as error:  # the next round finds it mended
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
         sleep(NAP)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 from collections import Counter
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -124,7 +125,7 @@ class Storm:
 
     def end(self) -> None:
         """Whoever still lives is killed; who stands still may stay, and come back after the calm."""
-        sleepers = self._frozen if self._plan.may_sleep else []
+        sleepers = self._frozen if self._plan.may_sleep and self._is_writable() else []
         everybody = [child for child in (*self._crew, *self._others) if child not in sleepers]
         try:
             for child in everybody:
@@ -144,6 +145,18 @@ class Storm:
             self.found.wrong.append(self._wrong.read_text())
         self.found.said = self._log.read_text() if self._log.exists() else ""
 
+    def _is_writable(self) -> bool:
+        """False where who stands still does so as SQLite's one writer: nobody could finish anything."""
+        path = self._own.config.parent / "distributor.db"
+        if not path.exists():  # PostgreSQL, which ends such a session by itself
+            return True
+        with closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as db:
+            try:
+                db.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError:
+                return False
+        return True
+
     def wake(self) -> int:
         """Let those go on who stood still while others finished everything; how many."""
         sleepers = list(self._frozen)
@@ -156,6 +169,9 @@ class Storm:
                 sleep(0.01)
             if status is None:
                 self.found.wrong.append("a worker that came back did not stop")
+                os.kill(child, crew.SAYS_WHERE)
+                sleep(0.5)
+                self.found.said = self._log.read_text()
                 os.kill(child, signal.SIGKILL)
                 _, status = os.waitpid(child, 0)
             self._left(child, status)

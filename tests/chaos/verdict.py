@@ -37,7 +37,8 @@ def _settled(found: Found) -> Iterator[str]:
         waits = any(
             row["batch_state"] == "unclear" for row in found.deliveries if row["campaign"] == balance["id"]
         )
-        if balance["state"] != ("sending" if waits else "done"):
+        had_it_all = balance["state"] == "skipped" and balance["candidates"] == balance["excluded"]
+        if balance["state"] != ("sending" if waits else "done") and not had_it_all:
             yield f"a campaign is {balance['state']}: {balance}"
 
 
