@@ -77,6 +77,16 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {  # benchmark -> figure -> target
     "smtp": {
         "13 kB messages, 8 connections": Target(3_000, 8_000),
     },
+    "limits": {  # of what is allowed
+        "1 a second, 1 worker": Target(2, 1),
+        "1 a second, 3 workers": Target(2, 1),
+        "14 a second, 1 worker": Target(2, 1),
+        "14 a second, 3 workers": Target(2, 1),
+        "100 a second, 1 worker": Target(2, 1),
+        "100 a second, 3 workers": Target(2, 1),
+        "1,000 a second, 1 worker": Target(2, 1),
+        "1,000 a second, 3 workers": Target(2, 1),
+    },
     "cli": {
         "distributor --help": Target(0.4, 0.25),
         "distributor articles, 10,000 files": Target(0.8, 0.5),
