@@ -58,15 +58,18 @@ def run(plan: Plan, ground: Ground, own: Field) -> Found:
     ground.vendor.reset()
     ground.vendor.faults(plan.rules)
     storm = Storm(plan, ground, own)
-    try:
-        storm.rage()
-    finally:
-        storm.end()
-    _count_faults(ground, plan, storm.found)
-    ground.vendor.no_faults()
     result = own.folder / "result.json"
-    crew.in_a_child(lambda: calm(own, plan, result), within=CALM_WITHIN)
-    if storm.wake():
+    try:
+        try:
+            storm.rage()
+        finally:
+            storm.end()
+        _count_faults(ground, plan, storm.found)
+        ground.vendor.no_faults()
+        crew.in_a_child(lambda: calm(own, plan, result), within=CALM_WITHIN)
+    finally:
+        woken = storm.wake()  # so that nobody is left behind, whatever failed
+    if woken:
         crew.in_a_child(lambda: calm(own, plan, result), within=CALM_WITHIN)
     found = storm.found
     for name, value in json.loads(result.read_text()).items():
