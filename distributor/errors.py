@@ -101,4 +101,11 @@ class AccountTrouble(TryLater):
 
 
 class Unclear(SendError):
-    """Silence after the request left: the message may have been accepted."""
+    """Silence after the request left: the message may have been accepted.
+
+    *can_clear*: the same call again may tell; False where it would only meet the same answer.
+    """
+
+    def __init__(self, reason: str, *, can_clear: bool = True) -> None:
+        super().__init__(reason)
+        self.can_clear = can_clear

@@ -340,18 +340,19 @@ class Desk:
         """Record that a call brought no receipt, as its error wants."""
         now = self._clock()
         with self._database.write() as db:
-            if isinstance(error, TryLater | Unclear):
+            is_failing = isinstance(error, TryLater) or (isinstance(error, Unclear) and error.can_clear)
+            if is_failing:
                 own = health.health(db, job.way.name)
                 health.keep_health(db, breaker.after_failure(own, error, now=now))
             if isinstance(error, TryLater):
                 self._later(db, job, error, now)
             elif isinstance(error, Unclear):
-                self._unclear(db, job, str(error), now)
+                self._unclear(db, job, error, now)
             elif isinstance(error, SomeRefused) and self._is_first(job) and len(job.batch.recipients) > 1:
                 self._halve(db, job, str(error), now)
             else:
                 self._refuse(db, job, str(error), now)
-            if not isinstance(error, TryLater | Unclear):  # an answer, if not a kind one
+            if not is_failing:  # an answer, if not a kind one
                 self._note(db, job, 0, now)
             ledger.close_finished(db, job.campaign.id)
         self._let_go(job)
@@ -377,10 +378,10 @@ class Desk:
             provider=batch.provider,
         )
 
-    def _unclear(self, db: Connection, job: Job, reason: str, now: datetime) -> None:
+    def _unclear(self, db: Connection, job: Job, error: Unclear, now: datetime) -> None:
         """Silence: repeat it where that is harmless; ask the provider where it can tell; else say so."""
-        again_at = due_again(now, job.batch.attempt, asked=None)
-        if job.way.repeatable_for and job.batch.attempt % MOST_ATTEMPTS:
+        again_at, reason = due_again(now, job.batch.attempt, asked=None), str(error)
+        if job.way.repeatable_for and error.can_clear and job.batch.attempt % MOST_ATTEMPTS:
             ledger.put_back(
                 db,
                 job.batch,

@@ -174,6 +174,17 @@ def test_unclear_mails_are_sent_again_where_the_publisher_prefers_it(app: App, t
     assert len(first.calls) == 2
 
 
+def test_a_key_that_was_used_for_another_call_is_unclear_at_once(app: App, tmp_path: Path, clock: Clock):
+    """Where the same call again would only meet the same answer, a person is told at once."""
+    used = Unclear("the request key was used before", can_clear=False)
+    first = Recorder(tmp_path / "first.log", recipients_per_call=1, repeatable=True, answer=says(used))
+    ways(app, first)
+    campaign = planned(app)
+    app.deliver()
+    assert (app.balance(campaign.id).unclear, len(first.calls)) == (6, 6)
+    assert app.standings() == []  # the provider is well
+
+
 def test_a_provider_that_can_be_asked_settles_what_is_unclear(app: App, tmp_path: Path, clock: Clock):
     """Who is found was accepted, who is not is sent the mail now: nobody twice, nobody missed."""
     told: list[str] = []

@@ -94,8 +94,10 @@ def judge(answer: httpx.Response) -> SendError | None:
     name, said = _name(answer), http.said(answer)
     if name == "concurrent_idempotent_requests":  # the first call of the same key is still under way
         return TryLater(said)
-    if name == "invalid_idempotent_request":  # by another call, from a ledger that was put back, say
-        return Unclear(f"the request key was used before: {said}")
+    if (
+        name == "invalid_idempotent_request"
+    ):  # for another body: a reader left since, or a ledger was put back
+        return Unclear(f"the request key was used before: {said}", can_clear=False)
     return AccountTrouble(said, after=AN_HOUR) if name in FULL else None
 
 
