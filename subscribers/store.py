@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
@@ -14,6 +15,8 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Result,
+    Select,
+    bindparam,
     case,
     cast,
     column,
@@ -301,27 +304,34 @@ def _with_subscriptions(db: Connection, rows: Sequence[Row[Any]]) -> Iterator[Su
 
 def reachable(db: Connection, name: str, ids: Sequence[int]) -> dict[int, tuple[str, str]]:
     """Address and name of those of *ids* to whom the list may be sent at this moment."""
-    query = (
+    is_sqlite = db.dialect.name == "sqlite"
+    among = json.dumps(ids) if is_sqlite else list(ids)
+    rows = db.execute(_reachable(is_sqlite=is_sqlite), {"its_name": name, "among": among})
+    return {id_: (address, shown) for id_, address, shown in rows.all()}
+
+
+@cache  # every claim asks, and making the statement takes longer than executing it
+def _reachable(*, is_sqlite: bool) -> Select[Any]:
+    return (
         select(subscriber.c.id, subscriber.c.address, subscriber.c.name)
         .select_from(subscriber)
         .join(subscription, subscription.c.subscriber == subscriber.c.id)
         .outerjoin(suppression, suppression.c.address_hash == subscriber.c.address_hash)
         .where(
-            subscription.c.list.in_(select(list_.c.id).where(list_.c.name == name)),
-            _among(db, subscriber.c.id, ids),
+            subscription.c.list.in_(select(list_.c.id).where(list_.c.name == bindparam("its_name"))),
+            _among(subscriber.c.id, is_sqlite=is_sqlite),
             subscription.c.state == "confirmed",
             suppression.c.address_hash.is_(None),
         )
     )
-    return {id_: (address, shown) for id_, address, shown in db.execute(query).all()}
 
 
-def _among(db: Connection, column: ColumnElement[int], ids: Sequence[int]) -> ColumnElement[bool]:
-    """Whether a column is one of many ids, as one parameter instead of a thousand."""
-    if db.dialect.name == "sqlite":
-        each = func.json_each(json.dumps(list(ids))).table_valued("value")
-        return column.in_(select(each.c.value))
-    return column == func.any(cast(list(ids), ARRAY(BigInteger)))
+def _among(id_: ColumnElement[int], *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Whether it is one of those given, as one parameter instead of a thousand."""
+    if is_sqlite:
+        each = func.json_each(bindparam("among")).table_valued("value")
+        return id_.in_(select(each.c.value))
+    return id_ == func.any(bindparam("among", type_=ARRAY(BigInteger)))
 
 
 def unsubscribe(db: Connection, name: str, subscriber_id: int) -> bool:

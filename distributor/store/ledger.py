@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cache
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,10 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Row,
+    Select,
+    Update,
     and_,
+    bindparam,
     case,
     exists,
     false,
@@ -33,6 +37,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from distributor.model import Answer, Batch, CampaignState, DeliveryState
 from distributor.store.articles import chunks
@@ -56,36 +61,42 @@ def claim(db: Connection, lane: Lane, *, worker: str, now: datetime, lease: time
     provider by name. Campaigns go by their priority, then by age.
     """
     for campaign_id, state, is_its_way in _campaigns(db, lane, now):
-        mine = batch.c.provider == lane.provider
-        due = (
-            select(batch.c.campaign, batch.c.number)
-            .where(
-                batch.c.campaign == campaign_id,
-                is_state(DeliveryState.QUEUED),
-                batch.c.due_at <= now,
-                or_(batch.c.provider.is_(None), mine) if is_its_way else mine,
-            )
-            .order_by(batch.c.due_at, batch.c.number)
-            .limit(1)
-            .with_for_update(skip_locked=True)  # PostgreSQL; SQLite has one writer and ignores it
-        ).cte("due")
-        taken = (
-            update(batch)
-            .where(batch.c.campaign == due.c.campaign, batch.c.number == due.c.number)
-            .values(
-                state=DeliveryState.SENDING,
-                lease_owner=worker,
-                lease_until=now + lease,
-                attempt=batch.c.attempt + 1,
-                reason=None,
-            )
-            .returning(batch)
-        )
-        if row := db.execute(taken).one_or_none():
+        given = {"its_campaign": campaign_id, "by": lane.provider, "now": now}
+        held = {"owner": worker, "until": now + lease}
+        if row := db.execute(_taking(is_its_way), given | held).one_or_none():
             if state == CampaignState.SCHEDULED:
                 _begin(db, campaign_id)
             return _batch(db, row)
     return None
+
+
+@cache  # what each claim and record executes is made once: making it takes longer than executing it
+def _taking(is_its_way: bool) -> ReturningUpdate[Any]:
+    mine = batch.c.provider == bindparam("by")
+    due = (
+        select(batch.c.campaign, batch.c.number)
+        .where(
+            batch.c.campaign == bindparam("its_campaign"),
+            is_state(DeliveryState.QUEUED),
+            batch.c.due_at <= bindparam("now"),
+            or_(batch.c.provider.is_(None), mine) if is_its_way else mine,
+        )
+        .order_by(batch.c.due_at, batch.c.number)
+        .limit(1)
+        .with_for_update(skip_locked=True)  # PostgreSQL; SQLite has one writer and ignores it
+    ).cte("due")
+    return (
+        update(batch)
+        .where(batch.c.campaign == due.c.campaign, batch.c.number == due.c.number)
+        .values(
+            state=DeliveryState.SENDING,
+            lease_owner=bindparam("owner"),
+            lease_until=bindparam("until"),
+            attempt=batch.c.attempt + 1,
+            reason=None,
+        )
+        .returning(batch)
+    )
 
 
 def _campaigns(db: Connection, lane: Lane, now: datetime) -> list[tuple[int, str, bool]]:
@@ -93,12 +104,20 @@ def _campaigns(db: Connection, lane: Lane, now: datetime) -> list[tuple[int, str
 
     More than one, because other workers may hold what is due of the first.
     """
-    is_its_way = campaign.c.channel.in_(lane.channels)
+    given = {"by": lane.provider, "its_channels": lane.channels, "now": now}
+    only = {"only": lane.campaigns} if lane.campaigns else {}
+    rows = db.execute(_having_due(is_bounded=bool(only)), given | only)
+    return [(row[0], row[1], bool(row[2])) for row in rows]
+
+
+@cache
+def _having_due(*, is_bounded: bool) -> Select[Any]:
+    is_its_way = campaign.c.channel.in_(bindparam("its_channels", expanding=True))
     is_due = exists().where(
         batch.c.campaign == campaign.c.id,
         is_state(DeliveryState.QUEUED),
-        batch.c.due_at <= now,
-        or_(batch.c.provider == lane.provider, and_(batch.c.provider.is_(None), is_its_way)),
+        batch.c.due_at <= bindparam("now"),
+        or_(batch.c.provider == bindparam("by"), and_(batch.c.provider.is_(None), is_its_way)),
     )
     query = (
         select(campaign.c.id, campaign.c.state, is_its_way)
@@ -106,9 +125,7 @@ def _campaigns(db: Connection, lane: Lane, now: datetime) -> list[tuple[int, str
         .order_by(campaign.c.priority, campaign.c.due_at, campaign.c.id)
         .limit(4)
     )
-    if lane.campaigns:
-        query = query.where(campaign.c.id.in_(lane.campaigns))
-    return [(row[0], row[1], bool(row[2])) for row in db.execute(query)]
+    return query.where(campaign.c.id.in_(bindparam("only", expanding=True))) if is_bounded else query
 
 
 def _begin(db: Connection, campaign_id: int) -> None:
@@ -332,17 +349,23 @@ def _add(db: Connection, values: Mapping[str, Any]) -> int:
 def _finish(db: Connection, taken: Batch, *, states: Sequence[str], **values: Any) -> bool:
     if "lease_until" not in values:
         values |= {"lease_until": None, "lease_owner": None}
-    changed = db.execute(
+    its = {"its_campaign": taken.campaign, "its_number": taken.number, "its_attempt": taken.attempt}
+    new = {f"new_{name}": value for name, value in values.items()}
+    return db.execute(_finishing(tuple(states), tuple(values)), its | new).rowcount > 0
+
+
+@cache
+def _finishing(states: tuple[str, ...], names: tuple[str, ...]) -> Update:
+    return (
         update(batch)
         .where(
-            batch.c.campaign == taken.campaign,
-            batch.c.number == taken.number,
-            batch.c.attempt == taken.attempt,  # whoever claimed it since has the say
+            batch.c.campaign == bindparam("its_campaign"),
+            batch.c.number == bindparam("its_number"),
+            batch.c.attempt == bindparam("its_attempt"),  # whoever claimed it since has the say
             batch.c.state.in_(states),
         )
-        .values(values)
+        .values({name: bindparam(f"new_{name}") for name in names})
     )
-    return changed.rowcount > 0
 
 
 def _set_own(db: Connection, taken: Batch, state: DeliveryState, reasons: Mapping[int, str]) -> None:
@@ -525,13 +548,22 @@ def close_finished(db: Connection, campaign_id: int | None = None) -> bool:
     Two workers that finish the last two batches at one moment do not see each other's, so whoever runs out
     of work asks again for all.
     """
+    given = {} if campaign_id is None else {"its_id": campaign_id}
+    found = db.scalars(_over(is_one=campaign_id is not None), given).all()
+    if not found:
+        return False
+    # Locked first and looked at again now: what a person queued meanwhile is not in the first look.
+    done = update(campaign).where(campaign.c.id.in_(found), _is_over()).values(state=CampaignState.DONE)
+    return db.execute(done).rowcount > 0
+
+
+@cache
+def _over(*, is_one: bool) -> Select[tuple[int]]:
+    query = select(campaign.c.id).where(_is_over()).order_by(campaign.c.id).with_for_update()
+    return query.where(campaign.c.id == bindparam("its_id")) if is_one else query
+
+
+def _is_over() -> ColumnElement[bool]:
     # A column of the index rather than all: then SQLite needs nothing else to answer.
     is_open = exists(batch.c.number).where(batch.c.campaign == campaign.c.id, is_state(*OPEN))
-    is_over = and_(campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)), ~is_open)
-    query = select(campaign.c.id).where(is_over)
-    if campaign_id is not None:
-        query = query.where(campaign.c.id == campaign_id)
-    # Locked first and looked at again then: what a person queued meanwhile is not in the first look.
-    found = db.scalars(query.order_by(campaign.c.id).with_for_update()).all()
-    done = update(campaign).where(campaign.c.id.in_(found), is_over).values(state=CampaignState.DONE)
-    return bool(found) and db.execute(done).rowcount > 0
+    return and_(campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING)), ~is_open)
