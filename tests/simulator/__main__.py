@@ -19,6 +19,7 @@ HOST = "127.0.0.1"
 
 def main() -> None:
     parser = ArgumentParser(prog="python -m tests.simulator", description=__doc__)
+    parser.add_argument("--host", default=HOST, help="the address on which it listens")
     parser.add_argument("--port", type=int, default=0, help="of HTTP; 0: any free one")
     parser.add_argument("--smtp-port", type=int, default=0)
     parser.add_argument("--log", type=Path, help="where every accepted message becomes a line")
@@ -41,8 +42,8 @@ async def _serve(arguments: Namespace) -> None:
         loop.add_signal_handler(number, stopped.set)
     if arguments.with_parent:
         loop.add_reader(sys.stdin.fileno(), stopped.set)
-    http = await loop.create_server(lambda: Connection(simulator), HOST, arguments.port)
-    smtp = await loop.create_server(lambda: Session(simulator), HOST, arguments.smtp_port)
+    http = await loop.create_server(lambda: Connection(simulator), arguments.host, arguments.port)
+    smtp = await loop.create_server(lambda: Session(simulator), arguments.host, arguments.smtp_port)
     where = {"port": http.sockets[0].getsockname()[1], "smtp_port": smtp.sockets[0].getsockname()[1]}
     print(json.dumps(where), flush=True)
     await stopped.wait()
