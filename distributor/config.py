@@ -32,7 +32,7 @@ from pydantic import (
 )
 
 from distributor.errors import ConfigError, Problem
-from distributor.vendors import COMMON, VENDORS
+from distributor.vendors import ACCOUNT_SETTINGS, COMMON, NETWORKS, OUTBOX, VENDORS
 
 FILE_NAME = "distributor.toml"
 
@@ -274,16 +274,33 @@ class Channel(_Table):
         "discord",
         "slack",
     ]
-    account: Literal["outbox"] = "outbox"  # a folder instead of the network
+    account: HeaderText = OUTBOX  # whose it is there; "outbox": a folder instead of the network
+    key: SecretStr = SecretStr("")  # password for apps, access token, bot token
+    key_secret: SecretStr = SecretStr("")  # x: the second half of an OAuth 1.0a access token
+    client_id: str = ""  # x, linkedin: of the app that the key was made for
+    client_secret: SecretStr = SecretStr("")
+    refresh_key: SecretStr = SecretStr("")  # x, linkedin: makes new keys
+    expires: date | None = None  # the key's last day, where the network does not say it
+    webhook: SecretStr = SecretStr("")  # discord: an address that takes posts, instead of a bot
+    version: str = ""  # linkedin, facebook, instagram: of the API
+    visibility: Literal["public", "unlisted", "private"] = "public"  # mastodon
+    base_url: WebAddress | None = None  # default: the network's own, or the account's server
+    limits: Limits = Limits()
     path: Path = Path("var/outbox/social")  # of the outbox; absolute once loaded
     template: str = "post"
-    media: Literal["banner", "card", "qr", "none"] = "banner"
+    media: Literal["banner", "card", "qr", "link", "none"] = "banner"
     link: Literal["url", "qr", "none"] = "url"
     language: Language | None = None  # default: the article's, else the site's
     topics: tuple[str, ...] = ()  # only articles of these; none: all
     hashtags: int = Field(3, ge=0, le=30)  # at most
     utm: Mapping[str, str] = {}  # campaign parameters for the link to the site
     max_per_day: int | None = Field(None, ge=1)
+    overflow: Literal["spread", "newest", "featured", "roundup"] = "spread"  # of what a day has no room for
+    max_age: timedelta | None = Field(None, gt=timedelta(0))  # of an article, when its post would go out
+    monthly_budget: float | None = Field(None, gt=0)  # x: US dollars
+    corrections: Literal["edit", "reply", "repost", "none"] = "edit"  # when an article changes
+    withdraw: Literal["delete", "keep"] = "delete"  # when an article is taken back
+    thread: int = Field(1, ge=1, le=20)  # posts at most, where one is too short for the article's own words
     min_gap: timedelta = Field(timedelta(0), ge=timedelta(0))  # seconds, or ISO 8601: "PT30M"
     quiet_hours: TimeSpan | None = None  # "22:00-07:00": what is due then waits
     timezone: ZoneName | None = None  # default: the site's
@@ -522,6 +539,8 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
     path = str(config.path)
     for name, provider_settings in config.providers.items():
         yield from _of_another_type(path, source, name, provider_settings)
+    for name, channel in config.channels.items():
+        yield from _of_another_network(path, source, name, channel)
     for name, newsletter in config.newsletters.items():
         for provider in newsletter.providers:
             if provider not in config.providers:
@@ -552,6 +571,29 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
 
 def notes(config: Config) -> list[str]:
     """What a publisher should know of a configuration in which nothing is wrong."""
+    return _notes_on_mail(config) + _notes_on_channels(config)
+
+
+def _notes_on_channels(config: Config) -> list[str]:
+    found = []
+    for name, channel in config.channels.items():
+        network = NETWORKS[channel.network]
+        if channel.account == OUTBOX:
+            continue
+        if channel.corrections == "edit" and not network.edits:
+            found.append(
+                f"channels.{name}: {channel.network} has no edits, so corrections of articles are only "
+                'reported; corrections = "reply" or "repost" says them there'
+            )
+        if network.fetches and channel.media not in ("none", "link"):
+            found.append(
+                f"channels.{name}: {channel.network} fetches pictures itself: what is in "
+                f"{config.pictures.path} has to answer at {config.web.public_url}/media/"
+            )
+    return found
+
+
+def _notes_on_mail(config: Config) -> list[str]:
     return [
         f"newsletters.{name}: {provider} ({config.providers[provider].type}) carries no List-Unsubscribe of "
         "ours, so mail programs offer the vendor's own, if any; the link in the mail is each reader's"
@@ -565,14 +607,11 @@ def _of_another_type(path: str, source: str, name: str, settings: Provider) -> I
     """Settings that this type of provider lacks, or does not know."""
     vendor = VENDORS[settings.type]
     for missing in (setting for setting in vendor.needs if not _is_set(settings, setting)):
-        is_secret = isinstance(getattr(settings, missing), SecretStr)
-        variable = re.sub(r"\W", "_", f"{name}_{missing}").upper()
-        in_env = f'write {missing} = "${{{variable}}}", and {variable}=… into .env'
         yield Problem(
             path=path,
             line=_line_of(source, ["providers", name]),
             reason=f"providers.{name}: {settings.type} needs {missing}",
-            remedy=in_env if is_secret else f'add {missing} = "…"; see docs/configuration.md',
+            remedy=_how_to_set(settings, name, missing),
         )
     if vendor.regions and settings.region not in ("", *vendor.regions):
         known = ", ".join(f'"{region}"' for region in vendor.regions)
@@ -591,7 +630,38 @@ def _of_another_type(path: str, source: str, name: str, settings: Provider) -> I
         )
 
 
-def _is_set(settings: Provider, name: str) -> bool:
+def _of_another_network(path: str, source: str, name: str, channel: Channel) -> Iterator[Problem]:
+    """Settings that an account on this network lacks, or does not know."""
+    if channel.account == OUTBOX:
+        return
+    network = NETWORKS[channel.network]
+    needed = [setting for setting in network.needs if not _is_set(channel, setting)]
+    if channel.network == "discord" and not (_is_set(channel, "key") or _is_set(channel, "webhook")):
+        needed.append("webhook")
+    for missing in needed:
+        yield Problem(
+            path=path,
+            line=_line_of(source, ["channels", name]),
+            reason=f"channels.{name}: an account on {channel.network} needs {missing}",
+            remedy=_how_to_set(channel, name, missing),
+        )
+    for foreign in sorted(channel.model_fields_set & ACCOUNT_SETTINGS - {*network.needs, *network.takes}):
+        yield Problem(
+            path=path,
+            line=_line_of(source, ["channels", name, foreign]),
+            reason=f"channels.{name}.{foreign}: an account on {channel.network} has no such setting",
+            remedy="remove it, or see docs/configuration.md",
+        )
+
+
+def _how_to_set(settings: _Table, name: str, setting: str) -> str:
+    variable = re.sub(r"\W", "_", f"{name}_{setting}").upper()
+    if isinstance(getattr(settings, setting), SecretStr):
+        return f'write {setting} = "${{{variable}}}", and {variable}=… into .env'
+    return f'add {setting} = "…"; see docs/configuration.md'
+
+
+def _is_set(settings: _Table, name: str) -> bool:
     value = getattr(settings, name)
     return bool(value.get_secret_value() if isinstance(value, SecretStr) else value)
 

@@ -124,17 +124,30 @@ class Digest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """The provider accepted one message."""
+
+    id: str  # the provider's own
+    url: str | None = None  # where a post can be seen
+    kept: Mapping[str, Any] = field(default_factory=dict)  # what it takes to edit or delete a post, besides
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Post:
     """The frozen content of one announcement on one channel."""
 
     network: str
     text: str
     language: str = "en"
+    action: Literal["post", "reply", "edit", "delete", "repost"] = "post"
+    of: Receipt | None = None  # the post that is replied to, edited, deleted or posted anew
+    of_campaign: int | None = None  # that announced it
     link: str | None = None  # the article's address, where the text carries it or a card does
     title: str = ""  # for link cards
     summary: str = ""
     pictures: tuple[Picture, ...] = ()
     payload: Mapping[str, Any] = field(default_factory=dict)  # the JSON the network would be sent
+    more: tuple[Mapping[str, Any], ...] = ()  # the payloads of a thread's further parts, in order
     articles: tuple[Carried, ...] = ()
     notes: tuple[str, ...] = ()  # what had to be left out or cut, for a person
 
@@ -148,7 +161,12 @@ Rendition = Digest | Post
 
 def _hash(rendition: Rendition) -> str:
     """Name frozen content by what it says: two renditions with one hash are one."""
-    canonical = json.dumps(asdict(rendition), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return hash_of(asdict(rendition))
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """The hash of a rendition's fields, as they are or as they were when it was frozen."""
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
@@ -215,6 +233,7 @@ class Batch:
     lease_owner: str | None = None
     lease_until: datetime | None = None
     reason: str | None = None
+    kept: Mapping[str, Any] = field(default_factory=dict)  # what its provider noted between calls
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,14 +266,6 @@ class Email:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Receipt:
-    """The provider accepted one message."""
-
-    id: str  # the provider's own
-    url: str | None = None  # where a post can be seen
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """What a provider said of one call: accepted, but for the recipients named otherwise."""
 
@@ -264,3 +275,4 @@ class Answer:
     later: Mapping[int, str] = field(default_factory=dict)  # recipient -> why not now; certainly not accepted
     unclear: Mapping[int, str] = field(default_factory=dict)  # recipient -> why nobody can say
     pause: float = 0  # seconds for which the provider wants no further call
+    post: Receipt | None = None  # of a post: the network's own

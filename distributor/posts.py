@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from jinja2 import Environment
 from sqlalchemy import Connection
 
+from distributor.articles import registry
 from distributor.articles.shelf import Entry, Shelf
 from distributor.config import Channel, Config
 from distributor.errors import DistributorError, NotFound, Refused
@@ -22,6 +23,7 @@ from distributor.rendering.pictures import Pictures
 from distributor.rendering.post import post
 from distributor.store import accounts, campaigns, freezing
 from distributor.store import articles as article_store
+from distributor.store import posts as post_store
 from distributor.store.database import Database
 
 POST, BREAKING = 10, 0  # priorities: the lower is claimed first
@@ -170,6 +172,14 @@ class Posts:
             return campaign
         hash_ = campaigns.keep_rendition(db, content, {article.key: article_id})
         freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=due_at)
+        post_store.add_post(
+            db,
+            campaign_id=campaign.id,
+            channel=name,
+            article_id=article_id,
+            rendition=hash_,
+            told=registry.told(article),
+        )
         return campaign
 
     def _due_at(self, db: Connection, name: str, now: datetime) -> datetime:

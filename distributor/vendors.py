@@ -1,4 +1,4 @@
-"""What each type of mail provider needs and can do, known before any of its code is imported."""
+"""What each mail provider and each network needs and can do, known before any of its code is imported."""
 
 from __future__ import annotations
 
@@ -42,3 +42,106 @@ VENDORS: Mapping[str, Vendor] = {
 }
 
 COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Network:
+    """A network, as the account of a `[channels.NAME]`."""
+
+    at: str  # its class, below `distributor.providers.social`
+    account: str  # what `account` is there, for a person
+    needs: tuple[str, ...] = ()  # settings without which an account cannot work
+    takes: tuple[str, ...] = ()  # settings that it knows besides
+    edits: bool = False  # a post can be changed where it stands
+    deletes: bool = True
+    replies: bool = False  # a post can answer another one: corrections, and threads
+    fetches: bool = False  # it fetches pictures from an address of ours
+
+
+NETWORKS: Mapping[str, Network] = {
+    # A changed record is taken, and clients go on showing the first: snarfed/bridgy-fed #947
+    "bluesky": Network(
+        at="bluesky:Bluesky", account='a handle, like "news.example"', needs=("key",), replies=True
+    ),
+    "mastodon": Network(
+        at="mastodon:Mastodon",
+        account='a name and its server, like "@news@social.example"',
+        needs=("key",),
+        takes=("visibility",),
+        edits=True,
+        replies=True,
+    ),
+    # Since 2026 a program may reply only where the author called for it: docs.x.com, integrate.
+    "x": Network(
+        at="x:X",
+        account='a name, like "@news"',
+        needs=("key",),
+        takes=("key_secret", "client_id", "client_secret", "refresh_key", "monthly_budget"),
+    ),
+    "linkedin": Network(
+        at="linkedin:LinkedIn",
+        account='"urn:li:person:…" or "urn:li:organization:…"',
+        needs=("key",),
+        takes=("client_id", "client_secret", "refresh_key", "version", "expires"),
+        edits=True,
+    ),
+    "facebook": Network(
+        at="facebook:Facebook",
+        account="the page's id",
+        needs=("key",),
+        takes=("version", "expires"),
+        edits=True,
+    ),
+    "instagram": Network(
+        at="instagram:Instagram",
+        account="the account's id",
+        needs=("key",),
+        takes=("version", "expires"),
+        deletes=False,
+        fetches=True,
+    ),
+    "threads": Network(
+        at="threads:Threads",
+        account="the account's id",
+        needs=("key",),
+        takes=("expires",),
+        replies=True,
+        fetches=True,
+    ),
+    "telegram": Network(
+        at="telegram:Telegram",
+        account='a channel, like "@news", or a chat\'s id',
+        needs=("key",),
+        edits=True,
+        replies=True,
+    ),
+    "discord": Network(
+        at="discord:Discord",
+        account="a channel's id, with a bot's key; or any name, with a webhook",
+        takes=("key", "webhook"),
+        edits=True,
+    ),
+    "slack": Network(
+        at="slack:Slack",
+        account="a channel's id, like C0123456789",
+        needs=("key",),
+        edits=True,
+        replies=True,
+    ),
+}
+
+OUTBOX = "outbox"  # the account that is a folder
+ACCOUNT_SETTINGS = frozenset(
+    {
+        "key",
+        "key_secret",
+        "client_id",
+        "client_secret",
+        "refresh_key",
+        "webhook",
+        "version",
+        "visibility",
+        "expires",
+        "monthly_budget",
+    }
+)  # those that not every network knows

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-from distributor.config import Config, Limits, Newsletter, Provider, mailbox
+from distributor.config import Channel, Config, Limits, Newsletter, Provider, mailbox
 from distributor.delivery.quota import Limit
 from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay
-from distributor.providers.by_type import email_provider
+from distributor.providers.by_type import email_provider, social_provider
 from distributor.providers.email.mime import Sender
-from distributor.providers.protocol import EmailLimits, EmailProvider
+from distributor.providers.protocol import EmailLimits, EmailProvider, SocialLimits
 from distributor.providers.social import outbox as social_outbox
+from distributor.vendors import OUTBOX
 
 
 def routes(config: Config) -> dict[str, Route]:
@@ -23,10 +24,25 @@ def routes(config: Config) -> dict[str, Route]:
             for one in newsletter.providers
         )
         found[name] = Route(ways=ways, resends=newsletter.on_unclear == "resend")
+    accounts: dict[str, SocialWay] = {}  # channels that share an account share its connections and limits
     for name, channel in config.channels.items():
-        account = social_outbox.Outbox(channel.path, channel=name)
-        found[name] = Route(ways=(SocialWay(name=f"{channel.network} outbox", provider=account),))
+        own = _social_way(name, channel, media_url=f"{config.web.public_url}/media")
+        found[name] = Route(ways=(accounts.setdefault(own.name, own),))
     return found
+
+
+def _social_way(name: str, channel: Channel, *, media_url: str) -> SocialWay:
+    if channel.account == OUTBOX:
+        # An outbox is a folder of its channel's, so it is shared with no other.
+        return SocialWay(name=f"{name} outbox", provider=social_outbox.Outbox(channel.path, channel=name))
+    provider = social_provider(channel, media_url=media_url)
+    way_name = f"{channel.network} {channel.account}"
+    return SocialWay(
+        name=way_name,
+        provider=provider,
+        limits=limits(way_name, channel.limits, provider.limits),
+        seal=b"".join(secret.get_secret_value().encode() for secret in (channel.key, channel.refresh_key)),
+    )
 
 
 def _email_way(
@@ -49,7 +65,7 @@ def _email_way(
     )
 
 
-def limits(name: str, configured: Limits, published: EmailLimits) -> tuple[Limit, ...]:
+def limits(name: str, configured: Limits, published: EmailLimits | SocialLimits) -> tuple[Limit, ...]:
     """What an account takes; of calls, what the vendor publishes unless the configuration knows better."""
     wanted: tuple[tuple[Literal["messages", "calls"], int, int | None], ...] = (
         ("messages", 1, configured.per_second),

@@ -167,6 +167,7 @@ def _new_row(entry: _Known, sequence: int, now: datetime) -> ArticleRow:
         content_hash=_content_hash(article),
         is_public=True,
         first_public_at=now,
+        told=told(article),
     )
 
 
@@ -174,6 +175,24 @@ def _content_hash(article: Article) -> bytes:
     """What stays the same when a page is only moved."""
     told = (article.title, article.published_at.isoformat(), article.summary, article.source_link or "")
     return hashlib.blake2b("\0".join(told).encode(), digest_size=16).digest()
+
+
+def told(article: Article) -> bytes:
+    """What stays the same while nothing changes that a post could say of an article."""
+    wishes = article.wishes
+    said = (
+        article.url,
+        article.title,
+        article.summary,
+        article.source,
+        article.tags,
+        article.language,
+        article.banner,
+        wishes.social_text,
+        wishes.alt,
+        sorted(wishes.text.items()),
+    )
+    return hashlib.blake2b(repr(said).encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 class _Identities:
@@ -261,6 +280,7 @@ def _settle(db: Connection, touched: set[int], now: datetime, result: Registered
                 published_at=article.published_at,
                 content_hash=_content_hash(article),
                 is_public=True,
+                told=told(article),
             )
         if settled != row:
             store.change_article(db, settled)

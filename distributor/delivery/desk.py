@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection
 
@@ -24,9 +24,19 @@ from distributor.errors import (
     TryLater,
     Unclear,
 )
-from distributor.model import Answer, Batch, Campaign, CampaignState, DeliveryState, Email, Rendition
+from distributor.model import (
+    Answer,
+    Batch,
+    Campaign,
+    CampaignState,
+    DeliveryState,
+    Email,
+    Post,
+    Receipt,
+    Rendition,
+)
 from distributor.providers.protocol import Allowance
-from distributor.store import campaigns, hands, health, ledger
+from distributor.store import campaigns, hands, health, ledger, posts
 from distributor.store.database import Database
 from distributor.store.ledger import Lane
 
@@ -58,7 +68,7 @@ class Job:
     way: Way
     content: Rendition
     people: People
-    called_at: datetime  # when its first call under this key began
+    called_at: datetime | None  # when its first call under this key began; None: doing it twice is harmless
     is_probe: bool = False  # the first call after its provider was down
     skipped: int = 0  # who has left since it was planned
 
@@ -84,6 +94,7 @@ class Inquiry:
     batch: Batch
     campaign: Campaign
     people: People
+    content: Rendition | None = None  # of a post
 
 
 class _NotNow(Exception):
@@ -199,7 +210,8 @@ class Desk:
             health.keep_health(db, breaker.probed(own, now=now))
         self._troubled = {one.name for one in healths.values() if one.failures}
         batch = self._within_limits(db, way, batch, now)
-        ledger.calling(db, batch, provider=provider, now=now)
+        is_harmless = isinstance(content, Post) and content.action in HARMLESS
+        ledger.calling(db, batch, provider=provider, now=now, is_harmless=is_harmless)
         taken.append((batch.campaign, batch.number))
         self._held.update(taken)  # before the commit: whoever hands back what is not held must not meet it
         return Job(
@@ -209,7 +221,7 @@ class Desk:
             way=way,
             content=content,
             people={id_: people[id_] for id_ in batch.recipients} if people else {},
-            called_at=batch.called_at or now,
+            called_at=None if is_harmless else batch.called_at or now,
             is_probe=is_probe,
             skipped=skipped,
         )
@@ -227,11 +239,10 @@ class Desk:
     def _rendition(self, db: Connection, campaign: Campaign, batch: Batch) -> Rendition | None:
         """What was frozen, unpacked once; None if it is not what was frozen, and its campaign is paused."""
         if batch.rendition not in self._renditions:
-            content = campaigns.rendition_of(db, batch.rendition)
-            if (
-                content is None
-                or content.hash != batch.rendition
-                or campaign.approved_content not in (None, campaigns.content_of(db, campaign.id))
+            content = campaigns.frozen(db, batch.rendition)
+            if content is None or campaign.approved_content not in (
+                None,
+                campaigns.content_of(db, campaign.id),
             ):
                 states = (CampaignState.SCHEDULED, CampaignState.SENDING)
                 campaigns.change_state(
@@ -299,6 +310,11 @@ class Desk:
         with self._database.write() as db:
             return ledger.renew(db, batch, until=self._clock() + LEASE)
 
+    def keep(self, batch: Batch, values: Mapping[str, Any]) -> bool:
+        """Note what a provider needs for its next call; False when somebody has taken the batch over."""
+        with self._database.write() as db:
+            return ledger.keep(db, batch, values, until=self._clock() + LEASE)
+
     def accept(self, job: Job, answer: Answer) -> None:
         """Record an answer; those whom it puts off or leaves open become batches of their own."""
         now = self._clock()
@@ -308,6 +324,8 @@ class Desk:
                 self._part_unclear(db, job, answer, now)
                 if answer.refused:
                     hands.refused_after_cancel(db, job.campaign.id)
+                if answer.post and isinstance(job.content, Post):
+                    posts.accepted(db, job.campaign.id, job.content, answer.post)
             self._note(db, job, answer.pause, now)
             ledger.close_finished(db, job.campaign.id)
         self._let_go(job)
@@ -452,6 +470,9 @@ class Desk:
                 return None
             campaign = campaigns.campaign_of(db, batch.campaign)
             assert campaign is not None
+            if campaign.kind == "post":
+                content = campaigns.rendition_of(db, batch.rendition)
+                return Inquiry(batch=batch, campaign=campaign, people={}, content=content)
             people = self._readers.reachable(db, campaign, batch.recipients)
         return Inquiry(batch=batch, campaign=campaign, people=people)
 
@@ -461,11 +482,24 @@ class Desk:
             ledger.found(db, inquiry.batch, receipts, now=self._clock(), gone=gone)
             ledger.close_finished(db, inquiry.campaign.id)
 
+    def found_post(self, inquiry: Inquiry, way: Way, receipt: Receipt | None) -> None:
+        """Settle an unclear post by what its network knows: it is there, or is posted after all."""
+        with self._database.write() as db:
+            if receipt is None:
+                ledger.found_nothing(db, inquiry.batch, now=self._clock())
+                return
+            answer = Answer(receipt=receipt.url or receipt.id, post=receipt)
+            if ledger.accept(db, inquiry.batch, answer, provider=way.name):
+                assert isinstance(inquiry.content, Post)
+                posts.accepted(db, inquiry.campaign.id, inquiry.content, receipt)
+            ledger.close_finished(db, inquiry.campaign.id)
+
 
 def _first(reasons: Mapping[int, str]) -> str | None:
     return next(iter(reasons.values()), None)
 
 
+HARMLESS = ("edit", "delete")  # what becomes of a post in the end is the same, done once or twice
 TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
 NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
 NO_WAY = "its newsletter or channel is no longer in the configuration"

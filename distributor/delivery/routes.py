@@ -50,15 +50,22 @@ class SocialWay:
     name: str
     provider: SocialProvider
     limits: tuple[Limit, ...] = ()
+    seal: bytes = b""  # the configured secret: what the network makes of it is kept under it
     recipients_per_call: int = 1
-    in_flight: int = 2
-    found_after: timedelta | None = None
     domain: str = ""
     warmed_since: date | None = None
 
     @property
     def repeatable_for(self) -> timedelta | None:
-        return self.provider.repeatable_for
+        return self.provider.limits.repeatable_for
+
+    @property
+    def in_flight(self) -> int:
+        return self.provider.limits.in_flight
+
+    @property
+    def found_after(self) -> timedelta | None:
+        return self.provider.limits.found_after
 
 
 Way = EmailWay | SocialWay

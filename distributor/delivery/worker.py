@@ -13,18 +13,22 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import anyio
 from anyio import to_thread
 
+from distributor.delivery import posting
 from distributor.delivery.desk import LEASE, Desk, Inquiry, Job, NoCall, Readers, Wait
+from distributor.delivery.keyring import Keyring
+from distributor.delivery.posting import Notes
 from distributor.delivery.retry import PATIENCE, until_recorded, within_the_call
 from distributor.delivery.routes import EmailWay, Routes, SocialWay, Way
 from distributor.errors import DatabaseError, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Digest, Picture, Post
-from distributor.providers.protocol import Allowing, EmailCalls, EmailProvider, Finding
+from distributor.providers.protocol import Allowing, EmailCalls, Finding, SocialCalls
 from distributor.store.database import Database
 
 POLL = 1.0  # seconds between looks for more, while anything is under way
@@ -47,16 +51,26 @@ class Delivered:
 class Connections:
     """The providers that were called so far, connected until the worker ends."""
 
-    def __init__(self, stack: AsyncExitStack) -> None:
+    def __init__(self, stack: AsyncExitStack, keyring: Callable[[SocialWay], Keyring]) -> None:
         self._stack = stack
-        self._opened: dict[int, EmailCalls] = {}
+        self._keyring = keyring
+        self._providers: dict[int, EmailCalls] = {}
+        self._accounts: dict[str, SocialCalls] = {}
         self._lock = anyio.Lock()
 
-    async def to(self, provider: EmailProvider) -> EmailCalls:
+    async def to_provider(self, way: EmailWay) -> EmailCalls:
+        key = id(way.provider)
         async with self._lock:
-            if id(provider) not in self._opened:
-                self._opened[id(provider)] = await self._stack.enter_async_context(provider.connected())
-        return self._opened[id(provider)]
+            if key not in self._providers:
+                self._providers[key] = await self._stack.enter_async_context(way.provider.connected())
+        return self._providers[key]
+
+    async def to_account(self, way: SocialWay) -> SocialCalls:
+        async with self._lock:
+            if way.name not in self._accounts:
+                opening = way.provider.connected(self._keyring(way))
+                self._accounts[way.name] = await self._stack.enter_async_context(opening)
+        return self._accounts[way.name]
 
 
 class Worker:
@@ -74,6 +88,7 @@ class Worker:
         progress: Callable[[int], None] = lambda recipients: None,
     ) -> None:
         self.name = worker_name()
+        self._database = database
         self.delivered = Delivered()
         self._desk = Desk(database, routes, readers, worker=self.name, clock=clock)
         self._readers = readers
@@ -102,7 +117,7 @@ class Worker:
         await self._write(self._desk.open, is_dead)
         async with AsyncExitStack() as connections, anyio.create_task_group() as watch:
             watch.start_soon(self._watch)
-            opened = Connections(connections)
+            opened = Connections(connections, self._keyring)
             async with anyio.create_task_group() as lanes:
                 for way in self._lanes.values():
                     lanes.start_soon(self._lane, way, opened, only, until_stopped)
@@ -118,6 +133,9 @@ class Worker:
             await anyio.sleep(LEASE.total_seconds() / 2)
             with suppress(DatabaseError):  # the next call to it says so, if it stays away
                 await to_thread.run_sync(self._desk.take_over, is_dead)
+
+    def _keyring(self, way: SocialWay) -> Keyring:
+        return Keyring(self._database, way.name, way.seal, clock=self._clock, sleep=self._sleep)
 
     def _goes_on(self) -> bool:
         return not self._is_stopping and not self._failures
@@ -184,7 +202,7 @@ class Worker:
         if isinstance(way, SocialWay) or (asked_at and self._clock() < asked_at + LOOK_UP_ALLOWANCE):
             return
         self._asked_at[way.name] = self._clock()
-        calls = await opened.to(way.provider)
+        calls = await opened.to_provider(way)
         if isinstance(calls, Allowing):
             with suppress(SendError):  # the calls themselves will say what is wrong
                 self._desk.allowances[way.name] = await calls.allowance()
@@ -254,12 +272,14 @@ class Worker:
             raise TryLater(TAKEN_OVER, after=0)
         if isinstance(job.way, EmailWay) and isinstance(job.content, Digest):
             emails = self._readers.emails(job.campaign, job.people)
-            calls = await opened.to(job.way.provider)
-            return await calls.send(job.batch, job.content, emails, sender=job.way.sender, media=self._media)
+            mail = await opened.to_provider(job.way)
+            return await mail.send(job.batch, job.content, emails, sender=job.way.sender, media=self._media)
         assert isinstance(job.way, SocialWay)
         assert isinstance(job.content, Post)
-        receipt = await job.way.provider.send(job.batch, job.content, media=self._media)
-        return Answer(receipt=receipt.url or receipt.id)
+        account = await opened.to_account(job.way)
+        notes = Notes(job.batch, partial(self._write, self._desk.keep, job.batch))
+        receipt = await posting.perform(account, job.batch, job.content, media=self._media, memory=notes)
+        return Answer(receipt=receipt.url or receipt.id, post=receipt)
 
     async def _is_ours(self, job: Job) -> bool:
         """Whether nobody can have taken it over meanwhile: a suspended machine wakes long after its lease."""
@@ -276,13 +296,22 @@ class Worker:
 
     async def _inquire(self, inquiry: Inquiry, way: Way, opened: Connections) -> None:
         """Ask what became of a call without an answer; silence again means asking again later."""
-        assert isinstance(way, EmailWay)
-        calls = await opened.to(way.provider)
+        if isinstance(way, SocialWay):
+            await self._inquire_post(inquiry, way, opened)
+            return
+        calls = await opened.to_provider(way)
         assert isinstance(calls, Finding)
         emails = self._readers.emails(inquiry.campaign, inquiry.people)
         with suppress(SendError):
             receipts = await calls.find(inquiry.batch, emails)
             await self._write(self._desk.found, inquiry, receipts)
+
+    async def _inquire_post(self, inquiry: Inquiry, way: SocialWay, opened: Connections) -> None:
+        assert isinstance(inquiry.content, Post)
+        account = await opened.to_account(way)
+        with suppress(SendError):
+            receipt = await posting.find(account, inquiry.batch, inquiry.content)
+            await self._write(self._desk.found_post, inquiry, way, receipt)
 
     async def _write(self, step: Callable[..., Given], *arguments: Any) -> Given:
         """A transaction of the desk's, again if the database was busy or away for a moment."""

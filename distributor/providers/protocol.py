@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
-from datetime import timedelta
-from typing import Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol, runtime_checkable
 
 from distributor.model import Answer, Batch, Digest, Email, Picture, Post, Receipt
 from distributor.providers.email.mime import Sender
@@ -88,14 +88,107 @@ class Allowing(Protocol):
     async def allowance(self) -> Allowance: ...
 
 
-class SocialProvider(Protocol):
-    """A network's account that takes one post."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SocialLimits:
+    """What a repeated call does on a network, and how many it takes."""
+
+    repeatable_for: timedelta | None = None  # for so long the same call again makes no second post
+    found_after: timedelta | None = None  # `find` shows every accepted post after this time; None: it cannot
+    in_flight: int = 1  # calls at once: posts go out in their order
+    calls_per_second: int | None = None  # what the network publishes for every account
+    calls_per_minute: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What opens an account, where the network changes it from time to time."""
+
+    access: str
+    refresh: str = ""
+    expires_at: datetime | None = None  # aware, UTC; of what cannot be renewed without a person
+    more: Mapping[str, str] = field(default_factory=dict)  # what came with it: an id, a server's address
+
+
+class Keyring(Protocol):
+    """An account's credentials as they are now, the same for all workers on all machines."""
+
+    async def current(self) -> Credentials | None:
+        """What was made last; None when nothing was, since the configured key was set."""
+        ...
+
+    async def renewed(
+        self, seen: Credentials | None, make: Callable[[], Awaitable[Credentials]]
+    ) -> Credentials:
+        """What comes after *seen*: made once, by one of all workers, and kept before anybody uses it.
+
+        Raises:
+            SendError: as *make* does; or another worker has been at it for too long (TryLater).
+        """
+        ...
+
+
+class Memory(Protocol):
+    """What a provider notes of one post between its calls; it outlives the worker."""
 
     @property
-    def repeatable_for(self) -> timedelta | None:
-        """For so long the same call again makes no second post."""
+    def known(self) -> Mapping[str, Any]: ...
+
+    async def keep(self, **values: Any) -> None:
+        """Note *values* (JSON) besides what is known; written down when it returns.
+
+        Raises:
+            TryLater: the post is no longer this worker's, so nothing more may be done about it.
+        """
         ...
 
-    async def send(self, batch: Batch, post: Post, *, media: Media) -> Receipt:
-        """Publish the post; raises as `EmailProvider.send` does."""
+
+class SocialProvider(Protocol):
+    """An account on a network that takes one post in one call, or in a few."""
+
+    @property
+    def limits(self) -> SocialLimits: ...
+
+    def connected(self, keyring: Keyring) -> AbstractAsyncContextManager[SocialCalls]:
+        """Connections to it, for as long as a worker runs."""
         ...
+
+
+class SocialCalls(Protocol):
+    """An account while there are connections to it."""
+
+    async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
+        """Publish the post, below `post.of` if its action is "reply".
+
+        Raises:
+            Refused: the network will never take it.
+            TryLater: it was certainly not published, and may be later.
+            Unclear: it is not known whether it was published.
+        """
+        ...
+
+
+@runtime_checkable
+class FindingPosts(Protocol):
+    """A network that can be asked whether a post is there (`found_after` is set)."""
+
+    async def find(self, batch: Batch, post: Post, *, memory: Memory) -> Receipt | None:
+        """The post, if it was published since `batch.called_at`.
+
+        Raises:
+            SendError: the network did not say.
+        """
+        ...
+
+
+@runtime_checkable
+class Editing(Protocol):
+    """A network where a post can be changed; doing it twice is doing it once."""
+
+    async def edit(self, of: Receipt, post: Post, *, media: Media, memory: Memory) -> Receipt: ...
+
+
+@runtime_checkable
+class Deleting(Protocol):
+    """A network where a post can be taken back; what is not there is deleted."""
+
+    async def delete(self, of: Receipt) -> None: ...

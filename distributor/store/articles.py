@@ -45,6 +45,7 @@ class ArticleRow:
     content_hash: bytes
     is_public: bool
     first_public_at: datetime
+    told: bytes | None = None  # hash of all that a post can say of it
 
 
 def lock(db: Connection) -> None:

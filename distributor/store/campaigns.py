@@ -12,7 +12,17 @@ from typing import Any, Literal
 import orjson
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from distributor.model import Campaign, CampaignState, Carried, Digest, Picture, Post, Rendition
+from distributor.model import (
+    Campaign,
+    CampaignState,
+    Carried,
+    Digest,
+    Picture,
+    Post,
+    Receipt,
+    Rendition,
+    hash_of,
+)
 from distributor.store.articles import chunks
 from distributor.store.dialect import upsert
 from distributor.store.schema import article, batch, campaign, channel, rendition, rendition_article
@@ -153,6 +163,16 @@ def keep_rendition(db: Connection, content: Rendition, articles: Mapping[str, in
     return hash_
 
 
+def frozen(db: Connection, hash_: str) -> Rendition | None:
+    """The rendition of that hash; None if what is kept under it is not what was frozen."""
+    found = db.scalar(select(rendition.c.content).where(rendition.c.hash == hash_))
+    if found is None:
+        return None
+    # Of what is kept, not of what it becomes here: a newer program may know more fields.
+    is_same = hash_of(orjson.loads(zlib.decompress(found))["content"]) == hash_
+    return unpack(found) if is_same else None
+
+
 def rendition_of(db: Connection, hash_: str) -> Rendition | None:
     found = db.scalar(select(rendition.c.content).where(rendition.c.hash == hash_))
     return unpack(found) if found is not None else None
@@ -200,7 +220,11 @@ def unpack(data: bytes) -> Rendition:
     content = found["content"]
     content["pictures"] = tuple(Picture(**picture) for picture in content["pictures"])
     content["articles"] = tuple(Carried(**carried) for carried in content["articles"])
-    return Digest(**content) if found["kind"] == "digest" else Post(**content)
+    if found["kind"] == "digest":
+        return Digest(**content)
+    content["of"] = Receipt(**content["of"]) if content.get("of") else None
+    content["more"] = tuple(content.get("more", ()))
+    return Post(**content)
 
 
 def _campaign(row: Row[Any]) -> Campaign:

@@ -173,6 +173,7 @@ def _batch(db: Connection, row: Row[Any]) -> Batch:
         lease_owner=row.lease_owner,
         lease_until=row.lease_until,
         reason=row.reason,
+        kept=row.kept or {},
     )
 
 
@@ -407,7 +408,7 @@ def take_over(
         or_(batch.c.lease_until < now, batch.c.lease_owner.in_(tuple(dead))),
     )
     harmless = or_(
-        false(),
+        batch.c.called_at.is_(None),  # nothing that could be accepted twice
         *(
             and_(batch.c.provider == name, batch.c.called_at > now - span)
             for name, span in repeatable.items()
@@ -530,16 +531,33 @@ FOUND = "no answer came; its provider knows of it"
 GONE = "no answer came, and they left before its provider could be asked"
 
 
-def calling(db: Connection, taken: Batch, *, provider: str, now: datetime) -> bool:
-    """Note, before the call, whom it goes to; False when the lease is no longer ours."""
+def found_nothing(db: Connection, asked: Batch, *, now: datetime) -> bool:
+    """Queue an unclear post again, under the same key: its network does not know of it."""
+    again = {"state": DeliveryState.QUEUED, "due_at": now, "called_at": None, "reason": NOT_FOUND}
+    return _finish(db, asked, states=("unclear",), **again)
+
+
+NOT_FOUND = "no answer came, and its network does not know of it"
+
+
+def calling(db: Connection, taken: Batch, *, provider: str, now: datetime, is_harmless: bool = False) -> bool:
+    """Note, before the call, whom it goes to; False when the lease is no longer ours.
+
+    *is_harmless*: doing it twice is doing it once, so it never counts as what may have been accepted.
+    """
     return _finish(
         db,
         taken,
         states=("sending",),
         provider=provider,
-        called_at=taken.called_at or now,
+        called_at=None if is_harmless else taken.called_at or now,
         lease_until=taken.lease_until,
     )
+
+
+def keep(db: Connection, taken: Batch, values: Mapping[str, Any], *, until: datetime) -> bool:
+    """Note what a provider needs for its next call; False when the lease is no longer ours."""
+    return _finish(db, taken, states=("sending",), kept=dict(values), lease_until=until)
 
 
 def close_finished(db: Connection, campaign_id: int | None = None) -> bool:

@@ -47,6 +47,7 @@ article = Table(
     Column("content_hash", LargeBinary, nullable=False),
     Column("is_public", Boolean, nullable=False),  # at the last scan
     Column("first_public_at", Instant, nullable=False),
+    Column("told", LargeBinary),  # hash of all that a post can say of it; null: as it was before posts had it
 )
 
 # Every address an article was ever known under, so that a renamed page is not new.
@@ -132,6 +133,7 @@ batch = Table(
     Column("lease_owner", Text),
     Column("lease_until", Instant),
     Column("reason", Text),
+    Column("kept", JSON),  # what its provider noted between the calls that make a post
     CheckConstraint(
         "state IN ('queued', 'sending', 'accepted', 'refused', 'skipped', 'unclear')", name="state"
     ),
@@ -194,6 +196,41 @@ quota = Table(
     Column("counts", Text, primary_key=True),  # messages or calls
     Column("seconds", Integer, primary_key=True),  # of the window
     Column("history", Text, nullable=False),  # JSON: [[step, count], …], ascending
+)
+
+# An article's post on a channel, and what of it can be seen there.
+post = Table(
+    "post",
+    metadata,
+    Column("campaign", ForeignKey("campaign.id"), primary_key=True),  # that announced it
+    Column("channel", Text, nullable=False),
+    Column("article", ForeignKey("article.id"), nullable=False),
+    Column("rendition", Text, nullable=False),  # hash of what is to be seen, or will be
+    Column("told", LargeBinary, nullable=False),  # hash of all of the article that a post can say
+    Column("state", Text, nullable=False),  # planned, up, gone
+    Column("receipt", JSON),  # the network's
+    CheckConstraint("state IN ('planned', 'up', 'gone')", name="state"),
+)
+Index("ix_post_article", post.c.article)
+
+# What opens an account, where the network changes it from time to time; sealed with the configured key.
+credential = Table(
+    "credential",
+    metadata,
+    Column("account", Text, primary_key=True),
+    Column("sealed", LargeBinary),
+    Column("expires_at", Instant),
+    Column("renewing_until", Instant),  # one worker at a time makes the next
+)
+
+# What a person has to be told, once.
+alert = Table(
+    "alert",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("text", Text, nullable=False),
+    Column("raised_at", Instant, nullable=False),
+    Column("told_at", Instant),
 )
 
 media = Table(

@@ -14,6 +14,7 @@ import pytest
 from distributor.errors import Refused, TryLater
 from distributor.model import Batch, DeliveryState, Picture, Post
 from distributor.providers.social.outbox import Outbox, safe_name
+from tests.providers.networks import Notebook
 
 PICTURE = Picture(
     hash="ab" * 32, media_type="image/png", width=4, height=4, size=3, alt="Two gulls on a bollard, 港"
@@ -48,7 +49,7 @@ def below(path: Path) -> dict[str, bytes]:
 @pytest.mark.anyio
 async def test_a_post_becomes_a_folder(tmp_path: Path) -> None:
     """Text, payload, pictures under readable names and their alternative texts, ready to look at."""
-    receipt = await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=media)
+    receipt = await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=media, memory=Notebook())
     files = below(tmp_path)
     name = "1-two-gulls-on-a-bollard-港.png"
     folder = "toots/toots-7-1"
@@ -66,7 +67,9 @@ async def test_a_picture_may_be_a_file(tmp_path: Path) -> None:
     """The media folder's file serves as well as bytes."""
     source = tmp_path / "picture"
     source.write_bytes(b"from a file")
-    await Outbox(tmp_path / "out", channel="toots").send(BATCH, POST, media=lambda picture: source)
+    await Outbox(tmp_path / "out", channel="toots").send(
+        BATCH, POST, media=lambda picture: source, memory=Notebook()
+    )
     assert b"from a file" in below(tmp_path / "out").values()
 
 
@@ -74,9 +77,11 @@ async def test_a_picture_may_be_a_file(tmp_path: Path) -> None:
 async def test_repeating_is_harmless(tmp_path: Path) -> None:
     """The same post under the same key changes no byte and has the same receipt."""
     outbox = Outbox(tmp_path, channel="toots")
-    first = await outbox.send(BATCH, POST, media=media)
+    first = await outbox.send(BATCH, POST, media=media, memory=Notebook())
     before = below(tmp_path)
-    again = await Outbox(tmp_path, channel="toots").send(replace(BATCH, attempt=2), POST, media=media)
+    again = await Outbox(tmp_path, channel="toots").send(
+        replace(BATCH, attempt=2), POST, media=media, memory=Notebook()
+    )
     assert again == first
     assert below(tmp_path) == before
 
@@ -85,10 +90,10 @@ async def test_repeating_is_harmless(tmp_path: Path) -> None:
 async def test_another_post_under_a_used_key_is_refused(tmp_path: Path) -> None:
     """What lies there was posted: it is never overwritten."""
     outbox = Outbox(tmp_path, channel="toots")
-    await outbox.send(BATCH, POST, media=media)
+    await outbox.send(BATCH, POST, media=media, memory=Notebook())
     before = below(tmp_path)
     with pytest.raises(Refused, match="another post"):
-        await outbox.send(BATCH, replace(POST, text="The tide is in"), media=media)
+        await outbox.send(BATCH, replace(POST, text="The tide is in"), media=media, memory=Notebook())
     assert below(tmp_path) == before
 
 
@@ -101,7 +106,7 @@ async def test_a_leftover_of_a_killed_process_is_ignored(tmp_path: Path) -> None
     leftovers = list((tmp_path / "toots").iterdir())
     assert [folder.name.startswith(".") for folder in leftovers] == [True]
     assert list(leftovers[0].iterdir()), "it was killed in the middle of writing"
-    await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=media)
+    await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=media, memory=Notebook())
     shown = [folder.name for folder in (tmp_path / "toots").iterdir() if not folder.name.startswith(".")]
     assert shown == ["toots-7-1"]
     assert sorted(f.name for f in (tmp_path / "toots" / "toots-7-1").iterdir())[1:] == [
@@ -116,6 +121,7 @@ KILLED = textwrap.dedent(
     import os, signal, sys
     from pathlib import Path
     import anyio
+    from tests.providers.networks import Notebook
     from tests.providers.test_social_outbox import BATCH, POST, media
     from distributor.providers.social.outbox import Outbox
 
@@ -125,7 +131,7 @@ KILLED = textwrap.dedent(
 
     sys.addaudithook(die_after_first_file)
     send = Outbox(Path(sys.argv[1]), channel="toots").send
-    anyio.run(lambda: send(BATCH, POST, media=media))
+    anyio.run(lambda: send(BATCH, POST, media=media, memory=Notebook()))
     """
 )
 
@@ -135,7 +141,7 @@ async def test_a_folder_that_cannot_be_written_means_later(tmp_path: Path) -> No
     """A disk that refuses leaves nothing behind, and the post is tried again."""
     (tmp_path / "toots").write_text("a file where the folder should be")
     with pytest.raises(TryLater, match="toots"):
-        await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=media)
+        await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=media, memory=Notebook())
     assert list(below(tmp_path)) == ["toots"]
 
 
@@ -143,7 +149,9 @@ async def test_a_folder_that_cannot_be_written_means_later(tmp_path: Path) -> No
 async def test_a_picture_that_cannot_be_read_means_later(tmp_path: Path) -> None:
     """Without its picture a post is not placed."""
     with pytest.raises(TryLater):
-        await Outbox(tmp_path, channel="toots").send(BATCH, POST, media=lambda picture: tmp_path / "gone")
+        await Outbox(tmp_path, channel="toots").send(
+            BATCH, POST, media=lambda picture: tmp_path / "gone", memory=Notebook()
+        )
     assert below(tmp_path) == {}
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from tests.simulator.networks import NETWORKS
 from tests.simulator.vendors import VENDORS
 
 EFFECTS = {  # effect -> the moment at which its rule counts
@@ -60,8 +61,9 @@ class Rule:
     def __post_init__(self) -> None:
         if self.effect not in EFFECTS:
             raise ValueError(f"no effect is called {self.effect}; there are {', '.join(EFFECTS)}")
-        if self.vendor not in ("any", "smtp", *VENDORS):
-            raise ValueError(f"no vendor is called {self.vendor}; there are {', '.join(VENDORS)} and smtp")
+        if self.vendor not in ("any", "smtp", *VENDORS, *NETWORKS):
+            known = ", ".join((*VENDORS, *NETWORKS))
+            raise ValueError(f"no vendor is called {self.vendor}; there are {known} and smtp")
 
     def means(self, addresses: Iterable[str]) -> list[int]:
         """The places of the addresses meant."""

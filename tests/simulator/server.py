@@ -17,6 +17,7 @@ import orjson
 from tests.simulator.calls import Call, Reply, Request, page, reply
 from tests.simulator.faults import NOTHING, Faults, Rule, Struck
 from tests.simulator.ledger import Ledger
+from tests.simulator.networks import NETWORKS, Network, new_networks
 from tests.simulator.vendors import VENDORS, Vendor, said
 
 PIECES = 10  # of an answer that drips
@@ -32,6 +33,7 @@ class Simulator:
         self.faults = Faults()
         self.latency = latency
         self.unreadable: list[str] = []  # requests that no vendor could read, and why
+        self.networks = new_networks()
         self._known: dict[str, _Known | None] = {  # by idempotency key; of what came before a restart: None
             f"{one.vendor} {one.request}": None for one in ledger.by_request()
         }
@@ -80,6 +82,20 @@ class Simulator:
         )
         return vendor.accepted(call, refused)
 
+    def answer_of(self, network: Network, request: Request, struck: Struck) -> Reply:
+        """What a network says; what it takes can be seen there by then."""
+        end = struck.end
+        if end and end.effect in INSTEAD:
+            return _with_retry_after(_said(network, end.effect), end)
+        try:
+            answer = network.answer(request)
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            self.unreadable.append(f"{network.name}: {type(error).__name__}: {error}")
+            return reply(400, {"message": f"the simulator cannot read this: {error!r}"})
+        if end and end.effect == "gateway_after":
+            return page(502)
+        return page(200) if end and end.effect == "html" else answer
+
     def control(self, request: Request) -> Reply:
         """Answers below `/_`: faults, state, accepted keys, reset."""
         match request.method, request.path:
@@ -95,6 +111,7 @@ class Simulator:
                 self.faults.clear()
                 self.unreadable.clear()
                 self._known.clear()
+                self.networks = new_networks()
             case "GET", "/_accepted":
                 return reply(200, self.ledger.keys)
             case "GET", "/_state":
@@ -104,7 +121,9 @@ class Simulator:
         return reply(200, self.state())
 
     def state(self) -> dict[str, Any]:
-        return {**self.ledger.state(), "faults": self.faults.state(), "unreadable": self.unreadable}
+        networks = {name: network.state() for name, network in self.networks.items()}
+        faults = self.faults.state()
+        return {**self.ledger.state(), "faults": faults, "unreadable": self.unreadable, "networks": networks}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +133,13 @@ class _Known:
     digest: int  # of its body; as good as another within one process, and the fastest
     refused: Collection[int]
     until: float  # by the monotonic clock: when its answer leaves
+
+
+def _said(network: Network, effect: str) -> Reply:
+    """Instead of taking anything."""
+    if effect in network.words:
+        return network.words[effect]
+    return reply(500, {"message": "a fault"}) if effect == "error" else page(502)
 
 
 def _check(vendor: Vendor, call: Call) -> None:
@@ -149,8 +175,8 @@ class Connection(asyncio.Protocol):
         self._go_on()
 
     def connection_lost(self, error: Exception | None) -> None:
-        if self._head and self._head.vendor:
-            self._simulator.ledger.answered(self._head.vendor.name, "cut off")  # the body never came
+        if self._head and self._head.name:
+            self._simulator.ledger.answered(self._head.name, "cut off")  # the body never came
 
     def _go_on(self) -> None:
         if self._is_busy or self._transport.is_closing():
@@ -175,26 +201,30 @@ class Connection(asyncio.Protocol):
 
     def _begin(self, head: _Head) -> None:
         """Count the call and decide its fate, before its body is read."""
-        if head.vendor is None:
+        if not head.name:
             return
-        sends = bool(re.search(head.vendor.sends, head.path))
+        sends = head.sends
         if sends:
-            self._simulator.ledger.called(head.vendor.name)
-        head.struck = self._simulator.faults.strike(head.vendor.name, "call", path=head.path, sends=sends)
+            self._simulator.ledger.called(head.name)
+        head.struck = self._simulator.faults.strike(head.name, "call", path=head.path, sends=sends)
         if head.struck.end and head.struck.end.effect == "reset":
-            self._simulator.ledger.answered(head.vendor.name, "reset")
+            self._simulator.ledger.answered(head.name, "reset")
             self._head = None
             self._reset()
 
     def _finish(self, head: _Head, body: bytes) -> None:
         request = head.request(body)
-        if head.vendor is None:
+        if head.vendor is not None:
+            answer = self._simulator.answer(head.vendor, request, head.struck)
+        elif head.name:
+            network = self._simulator.networks[head.name]
+            answer = self._simulator.answer_of(network, request, head.struck)
+        else:
             self._write(head, self._simulator.control(request))
             return
-        answer = self._simulator.answer(head.vendor, request, head.struck)
         end = head.struck.end.effect if head.struck.end else ""
         told = end if end in ("reset_after", "half") else str(answer.status)
-        self._simulator.ledger.answered(head.vendor.name, told)
+        self._simulator.ledger.answered(head.name, told)
         delay = self._simulator.latency + head.struck.delay
         if end == "reset_after":
             self._later(delay, self._reset)
@@ -249,8 +279,16 @@ class _Head:
         path, _, self.query = target.partition("?")
         _, name, *rest = path.split("/", 2)
         self.vendor = VENDORS.get(name)
-        self.path = "/" + "".join(rest) if self.vendor else path
+        self.name = name if name in VENDORS or name in NETWORKS else ""
+        self.path = "/" + "".join(rest) if self.name else path
         self.struck = NOTHING
+
+    @property
+    def sends(self) -> bool:
+        """Whether a mail or post goes out by it."""
+        if self.vendor:
+            return bool(re.search(self.vendor.sends, self.path))
+        return bool(re.search(NETWORKS[self.name].creates, f"{self.method} {self.path}"))
 
     def request(self, body: bytes) -> Request:
         return Request(method=self.method, path=self.path, query=self.query, headers=self.headers, body=body)

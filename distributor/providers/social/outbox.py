@@ -7,7 +7,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import regex
@@ -15,7 +16,7 @@ from anyio import to_thread
 
 from distributor.errors import Refused, TryLater
 from distributor.model import Batch, Picture, Post, Receipt
-from distributor.providers.protocol import FOR_EVER
+from distributor.providers.protocol import FOR_EVER, Keyring, Memory, SocialLimits
 
 Media = Callable[[Picture], bytes | Path]  # a picture's bytes, or the file that has them
 
@@ -28,13 +29,17 @@ class Outbox:
     it could not name a folder. Names that start with a dot are unfinished; nobody reads them.
     """
 
-    repeatable_for = FOR_EVER
+    limits = SocialLimits(repeatable_for=FOR_EVER, in_flight=2)
 
     def __init__(self, path: Path, *, channel: str) -> None:
         self._channel = channel
         self._folder = path / safe_name(channel)
 
-    async def send(self, batch: Batch, post: Post, *, media: Media) -> Receipt:
+    @asynccontextmanager
+    async def connected(self, keyring: Keyring) -> AsyncIterator[Outbox]:
+        yield self
+
+    async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         """Place *post*, and name the folder in the receipt.
 
         Repeating a call is harmless: the same post under the same key changes nothing, and has the same
@@ -45,6 +50,23 @@ class Outbox:
             TryLater: the folder cannot be written, or a picture not be read; nothing was placed.
         """
         return await to_thread.run_sync(self._place, batch.key, post, media)
+
+    async def edit(self, of: Receipt, post: Post, *, media: Media, memory: Memory) -> Receipt:
+        """Place the new words beside the old, in `edited.txt`."""
+        return await to_thread.run_sync(self._mark, of, "edited.txt", post.text)
+
+    async def delete(self, of: Receipt) -> None:
+        """Say in the folder that the post is gone; a network would leave nothing to look at."""
+        await to_thread.run_sync(self._mark, of, "deleted.txt", "This post would be deleted.")
+
+    def _mark(self, of: Receipt, name: str, words: str) -> Receipt:
+        folder = self._folder / of.id.rpartition("/")[2]
+        try:
+            if folder.is_dir():
+                (folder / name).write_text(words + "\n", encoding="utf-8")
+        except OSError as error:
+            raise TryLater(f"{error.filename or folder}: {error.strerror or error}") from error
+        return of
 
     def _place(self, key: str, post: Post, media: Media) -> Receipt:
         folder = self._folder / safe_name(key)
