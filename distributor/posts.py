@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from zoneinfo import ZoneInfo
 
 from jinja2 import Environment
@@ -15,17 +17,19 @@ from distributor.config import Channel, Config
 from distributor.errors import DistributorError, NotFound, Refused
 from distributor.model import Article, Campaign, CampaignState, Picture, Post, Publication
 from distributor.planning import pacing, selection
+from distributor.planning.pacing import Choice
 from distributor.rendering import limits
 from distributor.rendering.card import LANDSCAPE, PORTRAIT
 from distributor.rendering.fitting import Shape
 from distributor.rendering.lint import Finding, codes_in, held_back, lint_post
 from distributor.rendering.pictures import Pictures
-from distributor.rendering.post import post
+from distributor.rendering.post import cost, post, roundup
 from distributor.store import accounts, campaigns, freezing
 from distributor.store import articles as article_store
 from distributor.store import posts as post_store
 from distributor.store.database import Database
 
+NO_ROOM = "the account's day had no room for it: max_per_day"
 POST, BREAKING = 10, 0  # priorities: the lower is claimed first
 
 
@@ -63,19 +67,46 @@ class Posts:
                 row = campaigns.channels(db).get(name)
                 through = article_store.last_sequence(db)
                 entries = self._shelf.public(db, beyond=row.start, now=now) if row else []
+                choice = self._choose(db, name, entries, now)
             failed: list[DistributorError] = []
-            for id_, article in self.wanted(name, entries):
+            for step in self._steps(name, choice, now):
                 try:
-                    made.append(self.make(name, id_, article, now))
+                    made.append(step())
                 except DistributorError as error:
                     failed.append(error)
-            if row and through > row.start and not failed:
+            if row and through > row.start and not failed and not choice.waiting:
                 with self._database.write() as db:
                     campaigns.handled(db, name, through=through)
             failures += failed
         if failures:
             raise failures[0]
         return [campaign for campaign in made if campaign is not None]
+
+    def _choose(self, db: Connection, name: str, entries: Sequence[Entry], now: datetime) -> Choice:
+        """What becomes now of the articles that the channel has not looked at."""
+        channel = self.channel(name)
+        new = [entry for entry in self.wanted(name, entries) if self._slot(db, name, entry[0])]
+        taken = accounts.times_due(db, name, after=now - timedelta(days=2))
+        left = pacing.room(now, taken, zone=self._zone(channel), max_per_day=channel.max_per_day)
+        return pacing.choose(new, channel.overflow, left)
+
+    def _steps(self, name: str, choice: Choice, now: datetime) -> Iterator[Callable[[], Campaign | None]]:
+        for id_, article in choice.posted:
+            yield partial(self.make, name, id_, article, now)
+        if choice.together:
+            yield partial(self._make_roundup, name, choice.together, now)
+        for id_, article in choice.left_out:
+            yield partial(self._leave_out, name, id_, article, now, NO_ROOM)
+
+    def _slot(self, db: Connection, name: str, article_id: int) -> str | None:
+        """The slot of an article's next post on the channel; None while it has one there, or had its turn."""
+        slot = f"article {article_id}"
+        while (before := campaigns.campaign_at(db, name, slot)) is not None:
+            row = post_store.post_of(db, before.id)
+            if row is None or row.state != "gone":
+                return None
+            slot = f"article {article_id} again {before.id}"
+        return slot
 
     def wanted(self, name: str, entries: Sequence[Entry]) -> list[Entry]:
         """Those that the channel announces."""
@@ -84,10 +115,10 @@ class Posts:
 
     def make(self, name: str, article_id: int, article: Article, now: datetime) -> Campaign | None:
         """Render and freeze one post; None when it was planned before."""
-        slot = f"article {article_id}"
         with self._database.read() as db:
-            if campaigns.campaign_at(db, name, slot) is not None:
-                return None
+            slot = self._slot(db, name, article_id)
+        if slot is None:
+            return None
         content: Post | str
         try:
             content = self.render(name, article, now)
@@ -96,6 +127,43 @@ class Posts:
         with self._database.write() as db:
             article_store.lock(db)
             return self._freeze(db, name, slot, article_id, article, content, now)
+
+    def _make_roundup(self, name: str, entries: Sequence[Entry], now: datetime) -> Campaign | None:
+        """Freeze one post of what the day has no room for, and note of each article that it is in there."""
+        channel = self.channel(name)
+        day = now.astimezone(self._zone(channel)).date()
+        content: Post | str
+        try:
+            articles = [article for _, article in entries]
+            content = roundup(self._publication, channel, articles, self._environment, at=now)
+        except Refused as error:
+            content = str(error)
+        with self._database.write() as db:
+            article_store.lock(db)
+            campaign = self._add(db, name, f"roundup {day} {entries[-1][0]}", entries[-1][1], content, now)
+            if campaign is None:
+                return None
+            if isinstance(content, Post):
+                keys = {article.key: id_ for id_, article in entries}
+                hash_ = campaigns.keep_rendition(db, content, keys)
+                freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=campaign.due_at)
+            for id_, article in entries:
+                self._skip(db, name, id_, article, now, f"in the roundup of {day}: campaign {campaign.id}")
+            return campaign
+
+    def _leave_out(
+        self, name: str, article_id: int, article: Article, now: datetime, reason: str
+    ) -> Campaign | None:
+        with self._database.write() as db:
+            article_store.lock(db)
+            return self._skip(db, name, article_id, article, now, reason)
+
+    def _skip(
+        self, db: Connection, name: str, article_id: int, article: Article, now: datetime, reason: str
+    ) -> Campaign | None:
+        """Note that an article had its turn on the channel, and why it is not posted."""
+        slot = self._slot(db, name, article_id)
+        return self._add(db, name, slot, article, reason, now) if slot else None
 
     def render(self, name: str, article: Article, now: datetime) -> Post:
         """The post of an article on a channel.
@@ -113,6 +181,11 @@ class Posts:
         shape = _shape(network.pictures)
         if channel.media == "none":
             return []
+        if channel.media == "link":
+            if network.card != "ours" or network.name == "Discord":
+                return []  # it makes the card itself, from the page
+            in_card = replace(shape, max_bytes=network.card_bytes or shape.max_bytes)
+            return [self._pictures.fitted(self._pictures.banner(article), in_card)]
         if channel.media == "card":
             size = _card_size(network.pictures)
             card = self._pictures.card(article, size, qr_target=article.url)
@@ -131,11 +204,29 @@ class Posts:
         codes = codes_in(content.pictures, self._pictures.read) if has_code else None
         return lint_post(content, link=channel.link, codes=codes, address=address)
 
-    def _held_back(self, name: str, content: Post, address: str) -> str | None:
+    def _held_back(self, db: Connection, name: str, content: Post, address: str, now: datetime) -> str | None:
         """Why a person has to look at a post before it is sent, if so."""
-        if self.channel(name).lint != "block":
+        channel = self.channel(name)
+        if (spent := self._over_budget(db, name, content, now)) is not None:
+            return spent
+        return held_back(self.lint(name, content, address)) if channel.lint == "block" else None
+
+    def _over_budget(self, db: Connection, name: str, content: Post, now: datetime) -> str | None:
+        """What a post would cost beyond the month's budget, in words."""
+        channel = self.channel(name)
+        if channel.monthly_budget is None:
             return None
-        return held_back(self.lint(name, content, address))
+        first = now.astimezone(self._zone(channel)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+        hashes = post_store.renditions_since(db, name, first.astimezone(UTC))
+        posts = [campaigns.rendition_of(db, hash_) for hash_ in hashes]
+        spent = sum(cost(one) for one in posts if isinstance(one, Post))
+        price = cost(content)
+        if spent + price <= channel.monthly_budget:
+            return None
+        return (
+            f"monthly_budget: ${spent:.2f} of ${channel.monthly_budget:.2f} are spent, "
+            f"and this post costs ${price:.3f}"
+        )
 
     def _freeze(
         self,
@@ -147,31 +238,15 @@ class Posts:
         content: Post | str,
         now: datetime,
     ) -> Campaign | None:
-        due_at = self._due_at(db, name, now)
-        is_post = isinstance(content, Post)
-        held = self._held_back(name, content, article.url) if isinstance(content, Post) else None
-        planned = CampaignState.AWAITING_APPROVAL if held else CampaignState.SCHEDULED
-        campaign = campaigns.add_campaign(
-            db,
-            Campaign(
-                id=0,
-                channel=name,
-                kind="post",
-                slot=slot,
-                state=planned if is_post else CampaignState.SKIPPED,
-                created_at=now,
-                due_at=due_at,
-                priority=BREAKING if article.wishes.breaking else POST,
-                through=article.sequence or 0,
-                candidates=1,
-                excluded={} if is_post else {str(content): 1},
-                reason=held if is_post else str(content),
-            ),
-        )
+        due_at = self._due_at(db, name, article, now)
+        max_age = self.channel(name).max_age
+        if max_age is not None and due_at - article.published_at > max_age:
+            content = f"older than max_age when it could be posted: {due_at:%Y-%m-%d %H:%M} UTC"
+        campaign = self._add(db, name, slot, article, content, now)
         if campaign is None or not isinstance(content, Post):
             return campaign
         hash_ = campaigns.keep_rendition(db, content, {article.key: article_id})
-        freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=due_at)
+        freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=campaign.due_at)
         post_store.add_post(
             db,
             campaign_id=campaign.id,
@@ -182,17 +257,47 @@ class Posts:
         )
         return campaign
 
-    def _due_at(self, db: Connection, name: str, now: datetime) -> datetime:
+    def _add(
+        self, db: Connection, name: str, slot: str, article: Article, content: Post | str, now: datetime
+    ) -> Campaign | None:
+        """The campaign of a post, or of the reason why there is none; None when there is one already."""
+        is_post = isinstance(content, Post)
+        held = self._held_back(db, name, content, article.url, now) if isinstance(content, Post) else None
+        planned = CampaignState.AWAITING_APPROVAL if held else CampaignState.SCHEDULED
+        return campaigns.add_campaign(
+            db,
+            Campaign(
+                id=0,
+                channel=name,
+                kind="post",
+                slot=slot,
+                state=planned if is_post else CampaignState.SKIPPED,
+                created_at=now,
+                due_at=self._due_at(db, name, article, now) if is_post else now,
+                priority=BREAKING if article.wishes.breaking else POST,
+                through=article.sequence or 0,
+                candidates=1,
+                excluded={} if is_post else {str(content): 1},
+                reason=held if is_post else str(content),
+            ),
+        )
+
+    def _due_at(self, db: Connection, name: str, article: Article, now: datetime) -> datetime:
+        """When the account's limits let a post of the article out; breaking news waits for nothing."""
         channel = self.channel(name)
-        zone = ZoneInfo(channel.timezone or self._publication.timezone)
+        if article.wishes.breaking:
+            return now
         return pacing.next_time(
             now,
             accounts.times_due(db, name, after=now - timedelta(days=2)),
-            zone=zone,
+            zone=self._zone(channel),
             min_gap=channel.min_gap,
             max_per_day=channel.max_per_day,
             quiet_hours=channel.quiet_hours,
         )
+
+    def _zone(self, channel: Channel) -> ZoneInfo:
+        return ZoneInfo(channel.timezone or self._publication.timezone)
 
     def channel(self, name: str) -> Channel:
         try:

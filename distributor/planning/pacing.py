@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, time, timedelta
+from typing import Literal
 from zoneinfo import ZoneInfo
+
+from distributor.model import Article
+
+Overflow = Literal["spread", "newest", "featured", "roundup"]
 
 
 def next_time(
@@ -52,3 +58,42 @@ def _on_day_of(moment: datetime, taken: Sequence[datetime], zone: ZoneInfo) -> i
 def _midnight_after(moment: datetime, zone: ZoneInfo) -> datetime:
     day = moment.astimezone(zone).date() + timedelta(days=1)
     return datetime.combine(day, time(), zone).astimezone(UTC)
+
+
+def room(now: datetime, taken: Sequence[datetime], *, zone: ZoneInfo, max_per_day: int | None) -> int | None:
+    """How many more posts the day of *now* takes, given when others go out; None: any number."""
+    return None if max_per_day is None else max(0, max_per_day - _on_day_of(now, taken, zone))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What becomes of the articles that wait for a channel: each stands in just one of these."""
+
+    posted: tuple[tuple[int, Article], ...] = ()
+    together: tuple[tuple[int, Article], ...] = ()  # in one post
+    left_out: tuple[tuple[int, Article], ...] = ()
+    waiting: tuple[tuple[int, Article], ...] = ()  # for a day that has room
+
+
+def choose(entries: Sequence[tuple[int, Article]], policy: Overflow, left: int | None) -> Choice:
+    """What a day that has room for *left* more posts takes of *entries*, which stand in their order.
+
+    Breaking news is posted whatever the room is. With "spread" everything is posted, on later days too.
+    """
+    breaking = tuple(entry for entry in entries if entry[1].wishes.breaking)
+    others = tuple(entry for entry in entries if not entry[1].wishes.breaking)
+    if policy == "spread" or left is None or len(others) <= left:
+        return Choice(posted=tuple(entries))
+    if not left:
+        return Choice(posted=breaking, waiting=others)
+    ranked = sorted(others, key=lambda entry: entry[1].published_at, reverse=True)
+    if policy == "featured":
+        ranked.sort(key=lambda entry: not entry[1].featured)
+    alone = {id_ for id_, _ in ranked[: left - 1 if policy == "roundup" else left]} | {
+        id_ for id_, _ in breaking
+    }
+    posted = tuple(entry for entry in entries if entry[0] in alone)
+    rest = tuple(entry for entry in entries if entry[0] not in alone)
+    return (
+        Choice(posted=posted, together=rest) if policy == "roundup" else Choice(posted=posted, left_out=rest)
+    )

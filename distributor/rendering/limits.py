@@ -52,6 +52,15 @@ class PictureLimits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a post costs, in US dollars."""
+
+    post: float
+    with_link: float  # instead, where its text has an address
+    picture: float = 0.0  # besides, for each
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Network:
     """One network's limits, and where and when they were read."""
 
@@ -68,6 +77,8 @@ class Network:
     card: Literal["ours", "theirs", "none"]
     hashtags: int
     pictures: PictureLimits
+    card_bytes: int | None = None  # of the picture in a link card
+    price: Price | None = None  # None: nothing
 
     def room(self, *, with_picture: bool = False) -> tuple[TextLimit, ...]:
         """The limits of a post's text."""

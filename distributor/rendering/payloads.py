@@ -33,8 +33,10 @@ def has_card(post: Post, channel: Channel) -> bool:
     if not post.link:
         return False
     if post.network == "linkedin":  # a card or a QR is made to be seen whole, not as a thumbnail
-        return len(post.pictures) <= 1 and channel.media in ("banner", "none")
-    return post.network == "discord" or (post.network in ("bluesky", "facebook") and not post.pictures)
+        return len(post.pictures) <= 1 and channel.media in ("banner", "link", "none")
+    if post.network == "bluesky":
+        return channel.media == "link" or not post.pictures
+    return post.network == "discord" or (post.network == "facebook" and not post.pictures)
 
 
 def short_link(address: str) -> str:
@@ -54,19 +56,25 @@ def _bluesky(post: Post, channel: Channel, at: datetime) -> Json:
     }
     if found := facets(post.text, post.link):
         record["facets"] = found
-    if post.pictures:
+    if has_card(post, channel):
+        record["embed"] = {"$type": "app.bsky.embed.external", "external": _bluesky_card(post)}
+    elif post.pictures:
         record["embed"] = {
             "$type": "app.bsky.embed.images",
             "images": list(map(_bluesky_image, post.pictures)),
         }
-    elif has_card(post, channel):
-        card = {
-            "uri": post.link,
-            "title": _clipped(post.title, 300),
-            "description": _clipped(post.summary, 1000),  # clients show less; the record must stay small
-        }
-        record["embed"] = {"$type": "app.bsky.embed.external", "external": card}
     return record
+
+
+def _bluesky_card(post: Post) -> Json:
+    card: Json = {
+        "uri": post.link,
+        "title": _clipped(post.title, 300),
+        "description": _clipped(post.summary, 1000),  # clients show less; the record must stay small
+    }
+    if post.pictures:
+        card["thumb"] = _placeholder(post.pictures[0])
+    return card
 
 
 def _bluesky_image(picture: Picture) -> Json:

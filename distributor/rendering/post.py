@@ -16,6 +16,7 @@ from distributor.model import Article, Carried, Picture, Post, Publication
 from distributor.rendering import limits, payloads, text
 from distributor.rendering.environment import exists, render
 from distributor.rendering.filters import web_address, with_utm
+from distributor.vendors import NETWORKS
 
 ENOUGH_SUMMARY = 80  # graphemes: hashtags go before a summary gets shorter than this
 LEAST_SUMMARY = 20  # and less than this of one says nothing
@@ -51,6 +52,7 @@ def post(
     )
     writer = _Writer(environment, publication, channel, article, with_picture=bool(shown))
     composed = _composed(writer, words)
+    rest = _rest(words, composed) if channel.thread > 1 and NETWORKS[channel.network].replies else ""
     made = Post(
         network=channel.network,
         text=composed.text,
@@ -64,7 +66,81 @@ def post(
     )
     if not (composed.links or payloads.has_card(made, channel)):
         made = replace(made, link=None)
-    return replace(made, payload=payloads.payload(made, channel, at=at or article.published_at))
+    moment = at or article.published_at
+    more = tuple(
+        payloads.payload(replace(made, text=part, pictures=(), link=None), channel, at=moment)
+        for part in _parts(rest, channel)
+    )
+    return replace(made, payload=payloads.payload(made, channel, at=moment), more=more)
+
+
+def _rest(words: _Words, composed: _Composed) -> str:
+    """What of the article's own words the first post has no room for."""
+    said = composed.own.removesuffix(text.ELLIPSIS)
+    return words.own[len(said) :].strip() if words.own.startswith(said) else ""
+
+
+def _parts(rest: str, channel: Channel) -> Iterator[str]:
+    """*rest* in as many posts as the channel takes besides the first, each as long as the network takes."""
+    for _ in range(channel.thread - 1):
+        if not rest:
+            return
+        part = text.fit(rest, channel.network)
+        yield part
+        rest = "" if part == rest else rest[len(part.removesuffix(text.ELLIPSIS)) :].strip()
+
+
+def cost(made: Post) -> float:
+    """What a network takes for *made*, in US dollars."""
+    price = limits.network(made.network).price
+    if price is None or made.action == "delete":
+        return 0.0
+    is_linked = bool(text.links(made.text))
+    return (price.with_link if is_linked else price.post) + price.picture * len(made.pictures)
+
+
+def roundup(
+    publication: Publication,
+    channel: Channel,
+    articles: Sequence[Article],
+    environment: Environment,
+    *,
+    at: datetime,
+) -> Post:
+    """One post of several articles: as many titles as the network takes, and how many more there are.
+
+    Raises:
+        Refused: the network takes no post without a picture.
+        TemplateError: a template does not render, or says too much.
+    """
+    network = limits.network(channel.network)
+    if network.pictures.at_least:
+        raise Refused(f"{network.name} takes no post without a picture, and a roundup has none")
+    site = publication.base_url if channel.link == "url" and network.links != "none" else ""
+    titles = [text.clean(article.title) for article in articles]
+    for shown in range(len(titles), -1, -1):
+        written = render(
+            environment,
+            "roundup.txt.j2",
+            publication=publication,
+            channel=channel,
+            network=channel.network,
+            titles=titles[:shown],
+            more=len(titles) - shown,
+            link=site,
+        )
+        words = text.clean(written, lines=True)
+        if text.fits(words, channel.network):
+            made = Post(
+                network=channel.network,
+                text=words,
+                language=channel.language or publication.language,
+                link=site or None,
+                title=publication.title,
+                articles=tuple(Carried(key=article.key, role="item") for article in articles),
+            )
+            return replace(made, payload=payloads.payload(made, channel, at=at))
+    raise TemplateError(f"roundup.txt.j2: what it says does not fit {network.name}, not even without titles")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +271,7 @@ class _Writer:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Composed:
     text: str
+    own: str = ""  # what of the article's own words it has
     links: bool  # whether the text carries the link
     notes: tuple[str, ...] = ()
 
@@ -205,7 +282,7 @@ def _composed(writer: _Writer, words: _Words) -> _Composed:
     if chosen := next(filter(writer.accepts, _reductions(words, writer.accepts)), None):
         notes = tuple(_cut_notes(words, chosen, writer.channel, name))
         written = writer.write(chosen)
-        return _Composed(text=written, links=_carries(written, chosen), notes=notes)
+        return _Composed(text=written, own=chosen.own, links=_carries(written, chosen), notes=notes)
     # The template itself says too much: its beginning is better than nothing.
     written = writer.write(replace(words, summary="", hashtags=()))
     cut = text.fit(written, writer.channel.network, with_picture=writer.with_picture)

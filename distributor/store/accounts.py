@@ -164,7 +164,13 @@ def times_due(db: Connection, channel_name: str, *, after: datetime) -> list[dat
     query = (
         select(batch.c.due_at)
         .join(campaign, campaign.c.id == batch.c.campaign)
-        .where(campaign.c.channel == channel_name, batch.c.due_at >= after, batch.c.state != "skipped")
+        .where(
+            campaign.c.channel == channel_name,
+            campaign.c.slot.not_like("correct %"),
+            campaign.c.slot.not_like("withdraw %"),
+            batch.c.due_at >= after,
+            batch.c.state != "skipped",
+        )
         .order_by(batch.c.due_at)
     )
     return list(db.scalars(query))

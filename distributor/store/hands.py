@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from distributor.model import CampaignState, DeliveryState
-from distributor.store import accounts, articles, campaigns, ledger
+from distributor.store import accounts, articles, campaigns, ledger, posts
 from distributor.store.freezing import REACHED
 from distributor.store.ledger import is_state
 from distributor.store.schema import article as article_table
@@ -208,6 +208,8 @@ def settle(db: Connection, campaign_id: int, state: DeliveryState, *, now: datet
         .where(delivery.c.campaign == campaign_id, delivery.c.state == "unclear")
         .values(state=alone, reason=BY_HAND)
     )
+    if state is DeliveryState.ACCEPTED:
+        posts.settled(db, campaign_id)
     return count
 
 

@@ -18,16 +18,16 @@ def upgrade() -> None:
     op.add_column("article", sa.Column("told", sa.LargeBinary(), nullable=True))
     op.create_table(
         "post",
-        sa.Column("campaign", sa.Integer(), nullable=False),
+        sa.Column("campaign", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("channel", sa.Text(), nullable=False),
-        sa.Column("article", sa.Integer(), nullable=False),
+        sa.Column("article", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("rendition", sa.Text(), nullable=False),
         sa.Column("told", sa.LargeBinary(), nullable=False),
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("receipt", sa.JSON(), nullable=True),
         sa.CheckConstraint("state IN ('planned', 'up', 'gone')", name=op.f("ck_post_state")),
-        sa.ForeignKeyConstraint(["article"], ["article.id"], name=op.f("fk_post_article_article")),
-        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_post_campaign_campaign")),
+        sa.ForeignKeyConstraint(["article"], ["article.id"], name=op.f("fk_post_article")),
+        sa.ForeignKeyConstraint(["campaign"], ["campaign.id"], name=op.f("fk_post_campaign")),
         sa.PrimaryKeyConstraint("campaign", name=op.f("pk_post")),
     )
     op.create_index("ix_post_article", "post", ["article"])
