@@ -27,10 +27,14 @@ from distributor.model import Article, ArticleState, Campaign, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.signals import stopped_by_signals
 from distributor.store import accounts, campaigns, ledger
+from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
+from distributor.store import posts as post_store
 from distributor.store.accounts import Balance, BatchRow
+from distributor.store.alerts import Alert
 from distributor.store.database import VERSION, Database
 from distributor.store.media import MediaIndex
+from distributor.store.posts import PostRow
 from subscribers import store as audience
 from subscribers import transfer
 from subscribers.model import Subscriber
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
     import httpx
 
     from distributor.ahead import Expected, PostAhead
+    from distributor.corrections import Corrections
     from distributor.delivery.routes import Route
     from distributor.delivery.worker import Delivered, Worker
     from distributor.editions import Draft, Editions, Order
@@ -177,6 +182,12 @@ class App:
             pictures=self.pictures,
             environment=environment(self.config.templates, "social"),
         )
+
+    @cached_property
+    def corrections(self) -> Corrections:
+        from distributor.corrections import Corrections
+
+        return Corrections(self.database, self.shelf, self.posts)
 
     @cached_property
     def routes(self) -> dict[str, Route]:
@@ -348,10 +359,11 @@ class App:
                 made.append(self.editions.make(order, now))
             except DistributorError as error:
                 failed[order.name] = error
+        corrected = self.corrections.plan(list(self.config.channels), now)
         posts = self.posts.plan(now)
         if failed:
             raise next(iter(failed.values()))
-        return [campaign for campaign in made if campaign is not None] + posts
+        return [campaign for campaign in made if campaign is not None] + corrected + posts
 
     def order(self, newsletter: str, articles: Sequence[str] = (), *, to: str | None = None) -> Order:
         """An edition by hand: of what is new to each reader, or of these articles by themselves.
@@ -385,6 +397,42 @@ class App:
             [(id_, article)] = self.shelf.named(db, [key], now=now)
         made = [self.posts.make(name, id_, article, now) for name in channels]
         return [campaign for campaign in made if campaign is not None]
+
+    def withdraw(self, key: str, channels: Sequence[str]) -> list[Campaign]:
+        """Take an article's posts back on these channels: what waits is cancelled, what is up deleted."""
+        with self.database.read() as db:
+            id_ = self.shelf.ids(db, [key])[key]
+        return self.corrections.withdraw(id_, channels, self.clock())
+
+    def posts_of(self, key: str, channels: Sequence[str]) -> list[PostRow]:
+        """An article's posts on these channels that wait or are up."""
+        with self.database.read() as db:
+            id_ = self.shelf.ids(db, [key]).get(key)
+            return [row for name in channels for row in post_store.posts_on(db, name, id_ or 0)]
+
+    def syndication(self) -> dict[str, list[dict[str, str]]]:
+        """Article's address -> its posts on networks: channel, network and address of each."""
+        found: dict[str, list[dict[str, str]]] = {}
+        with self.database.read() as db:
+            for _, url, name, receipt in post_store.seen(db):
+                channel = self.config.channels.get(name)
+                if channel and receipt.url and receipt.url.startswith("https://"):
+                    one = {"channel": name, "network": channel.network, "url": receipt.url}
+                    found.setdefault(url, []).append(one)
+        return found
+
+    def alerts(self) -> list[Alert]:
+        """What a person has to be told and was not; whoever tells it notes so with `told`."""
+        from distributor.watch import watch
+
+        with self.database.write() as db:
+            watch(db, self.config, self.routes, self.clock())
+            return alert_store.untold(db)
+
+    def told(self, alert: Alert) -> bool:
+        """Note that a person was told; False when another process did it first."""
+        with self.database.write() as db:
+            return alert_store.told(db, alert.key, now=self.clock())
 
     def approve(self, campaign_id: int, *, content: str | None = None) -> None:
         with self.database.write() as db:

@@ -67,6 +67,9 @@ class Daemon:
         try:
             self._report(self._app.look())
             self._report_standings()
+            for alert in self._app.alerts():
+                if self._app.told(alert):
+                    self._tell(alert.text)
         except DistributorError as error:  # the next look finds it mended, or says so again
             self._tell(str(error))
 

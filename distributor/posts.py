@@ -175,6 +175,12 @@ class Posts:
         shown = self.pictures(channel, article)
         return post(self._publication, channel, article, shown, self._environment, utm=channel.utm, at=now)
 
+    def correction(self, name: str, article: Article, now: datetime) -> Post:
+        """What is answered to a post of an article that has changed since."""
+        channel = self.channel(name).model_copy(update={"template": "correction", "thread": 1})
+        wordless = replace(article, wishes=replace(article.wishes, social_text=None, text={}))
+        return post(self._publication, channel, wordless, (), self._environment, utm=channel.utm, at=now)
+
     def pictures(self, channel: Channel, article: Article) -> list[Picture]:
         """What the channel shows of an article, within its network's limits."""
         network = limits.network(channel.network)

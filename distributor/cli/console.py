@@ -6,7 +6,7 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 from zoneinfo import ZoneInfo
@@ -60,10 +60,10 @@ def config() -> Config:
 
 
 @contextmanager
-def app(*, rehearsal: bool = False) -> Iterator[App]:
+def app(*, rehearsal: bool = False, max_age: timedelta | None = None) -> Iterator[App]:
     """The program on this run's configuration, its database brought up to date.
 
-    In a *rehearsal* all that it writes is undone.
+    In a *rehearsal* all that it writes is undone. *max_age* goes before that of every channel.
     """
     from distributor.app import App
 
@@ -71,7 +71,11 @@ def app(*, rehearsal: bool = False) -> Iterator[App]:
         with App.rehearsing(config()) as rehearsed:
             yield rehearsed
         return
-    opened = App(config())
+    settings = config()
+    if max_age is not None:
+        channels = {name: c.model_copy(update={"max_age": max_age}) for name, c in settings.channels.items()}
+        settings = settings.model_copy(update={"channels": channels})
+    opened = App(settings)
     try:
         opened.open()
         yield opened
@@ -206,6 +210,23 @@ def a_moment(text: str | None) -> datetime | None:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is no date; write 2026-11-20 or 2026-11-20T08:00") from None
     return found if found.tzinfo else found.replace(tzinfo=UTC)
+
+
+def a_span(text: str | None) -> timedelta | None:
+    """A duration from the command line, as the configuration has them.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    from pydantic import TypeAdapter, ValidationError
+
+    if text is None:
+        return None
+    try:
+        found: timedelta = TypeAdapter(timedelta).validate_python(text)
+    except ValidationError:
+        raise typer.BadParameter(f"{text!r} is no span of time; write P2D or PT6H") from None
+    return found
 
 
 def known(name: str, names: Iterable[str]) -> None:

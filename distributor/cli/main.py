@@ -15,6 +15,7 @@ from distributor.cli import (
     db,
     demo,
     explain,
+    export,
     plan,
     preview,
     run,
@@ -43,6 +44,7 @@ app.command("send")(send.send)
 app.command("post")(send.post)
 app.add_typer(campaigns.app, name="campaigns")
 app.add_typer(subscribers.app, name="subscribers")
+app.add_typer(export.app, name="export")
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.add_typer(db.app, name="db")

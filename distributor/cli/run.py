@@ -13,6 +13,10 @@ from distributor.cli.console import JsonOption, SinceOption, several
 def run(
     once: Annotated[bool, typer.Option("--once", help="One round: scan, plan, send; for cron.")] = False,
     since: SinceOption = None,
+    max_age: Annotated[
+        str | None,
+        typer.Option(metavar="SPAN", help="Post no article that is older: P2D, PT6H. For all channels."),
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Do the job: scan, plan, send.
@@ -25,7 +29,7 @@ def run(
       distributor run
     """
     begin = console.a_moment(since)
-    with console.app() as app:
+    with console.app(max_age=console.a_span(max_age)) as app:
         if not once:
             from distributor.daemon import Daemon
 
@@ -50,5 +54,8 @@ def run(
                 f"{d.accepted:,} accepted, {d.refused:,} refused, {d.skipped:,} skipped, "
                 f"{d.unclear:,} unclear, {d.later:,} to be tried later."
             )
+            for alert in app.alerts():
+                if app.told(alert):
+                    console.complain(alert.text)
         if ran.delivered.refused or ran.delivered.unclear or ran.delivered.later:
             raise typer.Exit(1)

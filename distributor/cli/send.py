@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from distributor.cli import console
 from distributor.cli.console import DryRunOption, SinceOption, YesOption, several
 from distributor.errors import NotFound
+
+if TYPE_CHECKING:
+    from distributor.app import App
+    from distributor.model import Article
 
 
 def send(
@@ -74,6 +78,9 @@ def post(
         list[str] | None,
         typer.Option(metavar="NAME", help="Only on this channel; may be given several times."),
     ] = None,
+    withdraw: Annotated[
+        bool, typer.Option("--withdraw", help="Take it back: delete its posts, and cancel those that wait.")
+    ] = False,
     since: SinceOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -83,6 +90,7 @@ def post(
     Examples:
       distributor post 4101 --dry-run
       distributor post 4101 --channel mastodon --channel bluesky
+      distributor post 4101 --withdraw
     """
     with console.app(rehearsal=dry_run) as app:
         names = list(dict.fromkeys(channel or app.config.channels))
@@ -92,6 +100,9 @@ def post(
             raise NotFound("there is no channel to post on; add a [channels.NAME] to the configuration")
         app.scan(since=console.a_moment(since))
         found = app.article(article)
+        if withdraw:
+            _withdraw(app, found, names, dry_run=dry_run, yes=yes)
+            return
         if dry_run:
             for name in names:
                 made = app.posts.render(name, found, app.clock())
@@ -106,3 +117,25 @@ def post(
             return
         app.deliver([campaign.id for campaign in made_now])
         console.report(app, [campaign.id for campaign in made_now])
+
+
+def _withdraw(app: App, article: Article, names: list[str], *, dry_run: bool, yes: bool) -> None:
+    up = app.posts_of(article.key, names)
+    for one in up:
+        where = one.receipt.url or one.receipt.id if one.receipt else "not posted yet"
+        console.say(f"  {one.channel}: {where}")
+    if not up:
+        console.say("It is posted on none of them, and waits on none.")
+        return
+    if dry_run:
+        console.say("Nothing was written.")
+        return
+    console.confirm(f"Take {article.title!r} back on {', '.join(one.channel for one in up)}?", yes=yes)
+    made = app.withdraw(article.key, names)
+    deleting = [campaign.id for campaign in made if campaign.state == "scheduled"]
+    for campaign in made:
+        if campaign.id not in deleting:
+            console.say(f"{campaign.channel}: {campaign.reason}")
+    if deleting:
+        app.deliver(deleting)
+        console.report(app, deleting)

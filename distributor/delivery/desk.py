@@ -202,6 +202,10 @@ class Desk:
                 ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
                 ledger.close_finished(db, campaign.id)
                 return NoCall(skipped)
+        if isinstance(content, Post) and self._is_superseded(db, campaign, content):
+            ledger.finish(db, batch, ledger.unsent(batch), reason=SUPERSEDED)
+            ledger.close_finished(db, campaign.id)
+            return NoCall(1)
         if self._would_repeat(way, batch, now):
             ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
             return NoCall()
@@ -268,6 +272,12 @@ class Desk:
         ledger.skip(db, batch, dict.fromkeys(gone, NOBODY_LEFT))
         kept = tuple(recipient for recipient in batch.recipients if recipient in people)
         return people, replace(batch, recipients=kept), len(gone)
+
+    def _is_superseded(self, db: Connection, campaign: Campaign, content: Post) -> bool:
+        """Whether a later campaign says what becomes of the same post: an old word must not be the last."""
+        if content.of_campaign is None or content.action == "reply":
+            return False
+        return posts.last_correction(db, campaign.channel, content.of_campaign) != campaign.id
 
     def _would_repeat(self, way: Way, batch: Batch, now: datetime) -> bool:
         """Whether a call that may have been accepted could now be accepted a second time."""
@@ -502,5 +512,6 @@ def _first(reasons: Mapping[int, str]) -> str | None:
 HARMLESS = ("edit", "delete")  # what becomes of a post in the end is the same, done once or twice
 TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
 NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
+SUPERSEDED = "a later correction of the same post took its place"
 NO_WAY = "its newsletter or channel is no longer in the configuration"
 ALTERED = "its frozen content was changed in the database, so nothing more of it is sent"

@@ -255,6 +255,7 @@ class _Writer:
             summary=words.summary,
             link=words.link,
             hashtags=words.hashtags,
+            language=(self.channel.language or self.article.language or self.publication.language)[:2],
         )
         return text.clean(written, lines=True)
 

@@ -189,6 +189,44 @@ def posts_queued(db: Connection) -> list[tuple[str, datetime, str]]:
     return [(row[0], row[1], row[2]) for row in db.execute(query)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnclearPost:
+    """A post of which nobody can say whether it is there."""
+
+    campaign: int
+    channel: str
+    title: str
+    provider: str | None
+    attempt: int
+    called_at: datetime | None
+    reason: str | None
+
+
+def posts_unclear(db: Connection) -> list[UnclearPost]:
+    """The posts that are unclear now, by campaign."""
+    title = (
+        select(func.min(article_table.c.title))
+        .join(rendition_article, rendition_article.c.article == article_table.c.id)
+        .where(rendition_article.c.rendition == batch.c.rendition)
+        .scalar_subquery()
+    )
+    query = (
+        select(
+            batch.c.campaign,
+            campaign.c.channel,
+            func.coalesce(title, campaign.c.slot).label("title"),
+            batch.c.provider,
+            batch.c.attempt,
+            batch.c.called_at,
+            batch.c.reason,
+        )
+        .join(campaign, campaign.c.id == batch.c.campaign)
+        .where(campaign.c.kind == "post", is_state(DeliveryState.UNCLEAR))
+        .order_by(batch.c.campaign)
+    )
+    return [UnclearPost(**row._mapping) for row in db.execute(query)]
+
+
 def titles_of(db: Connection, campaigns: Iterable[int]) -> dict[int, str]:
     """Campaign -> the title of the article, for those that carry just one."""
     query = (

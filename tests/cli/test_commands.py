@@ -158,6 +158,38 @@ def test_one_article_to_one_reader(cli: Cli, house: Path):
     assert len(mails(house)) == 1
 
 
+def test_a_post_is_taken_back(cli: Cli, house: Path):
+    """It says where the post stands, asks, and deletes it; after that there is nothing to take back."""
+    assert cli("post", "4101", *FIRST, "--yes").code == 0
+    said = cli("post", "4101", "--withdraw", "--dry-run")
+    assert (said.code, "toots: file://" in said.out, "Nothing was written" in said.out) == (0, True, True)
+    assert cli("post", "4101", "--withdraw").code == 2  # there is nobody to ask
+    assert cli("post", "4101", "--withdraw", "--yes").code == 0
+    assert len(list(house.glob("var/outbox/social/toots/*/deleted.txt"))) == 1
+    said = cli("post", "4101", "--withdraw", "--yes")
+    assert (said.code, "posted on none" in said.out) == (0, True)
+
+
+def test_the_addresses_of_posts_become_a_data_file(cli: Cli, house: Path):
+    """Whole or not at all, beside the content; what lies in a folder of ours has no address."""
+    assert cli("post", "4101", *FIRST, "--yes").code == 0
+    said = cli("export", "syndication")
+    assert (said.code, "0 posts of 0 articles" in said.out) == (0, True)
+    assert (house / "data" / "syndication.json").read_text() == "{}\n"
+    assert "already" in cli("export", "syndication").out
+    assert cli("export", "syndication", "--out", "elsewhere/posts.json").code == 0
+    assert [file.name for file in (house / "elsewhere").iterdir()] == ["posts.json"]
+
+
+def test_a_round_can_leave_old_articles_out(cli: Cli, house: Path):
+    """After a long silence, --max-age keeps what is stale from being announced; nonsense is named."""
+    assert cli("run", "--once", "--max-age", "soon").code == 2
+    assert cli("run", "--once", *FIRST, "--max-age", "PT1S").code == 0
+    post = cli("campaigns", "list", "--channel", "toots", "--json").document["campaigns"][0]
+    assert post["state"] == "skipped"
+    assert "older than max_age" in post["reason"]
+
+
 def test_a_post_goes_out_once(cli: Cli, house: Path):
     """Posting by hand writes the post, and doing it again says that it was done."""
     assert cli("post", "bridge", "--channel", "toots", "--channel", "toots", "--yes").code == 0

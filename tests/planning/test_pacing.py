@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from distributor.planning.pacing import next_time
+from distributor.model import Article, Wishes
+from distributor.planning.pacing import Overflow, choose, next_time, room
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Asia/Kolkata")
@@ -135,3 +136,51 @@ def test_every_limit_is_kept(
         at = local.time()
         is_quiet = begin <= at < end if begin <= end else at >= begin or at < end
         assert not is_quiet
+
+
+def article(number: int, *, featured: bool = False, breaking: bool = False) -> tuple[int, Article]:
+    published_at = berlin("2026-06-01T00:00") + timedelta(minutes=number)
+    wishes = Wishes(breaking=breaking)
+    key = str(number)
+    told = Article(
+        key=key,
+        url=f"https://news.example/{key}/",
+        title=key,
+        published_at=published_at,
+        path=key,
+        featured=featured,
+        wishes=wishes,
+    )
+    return number, told
+
+
+def test_a_day_has_room_for_its_maximum():
+    """What is due that day counts, yesterday's does not; without a maximum there is no end of it."""
+    now = berlin("2026-06-01T12:00")
+    taken = [now - timedelta(hours=13), now - timedelta(hours=2), now + timedelta(hours=3)]
+    assert room(now, taken, zone=BERLIN, max_per_day=5) == 3
+    assert room(now, taken, zone=BERLIN, max_per_day=1) == 0
+    assert room(now, taken, zone=BERLIN, max_per_day=None) is None
+
+
+@given(
+    featured=st.sets(st.integers(0, 11)),
+    breaking=st.sets(st.integers(0, 11)),
+    policy=st.sampled_from(("spread", "newest", "featured", "roundup")),
+    left=st.none() | st.integers(0, 14),
+)
+def test_every_article_has_one_fate(
+    featured: set[int], breaking: set[int], policy: Overflow, left: int | None
+):
+    """Posted, in a roundup, left out or waiting: never two of these, never none, and within the room."""
+    entries = [article(n, featured=n in featured, breaking=n in breaking) for n in range(12)]
+    choice = choose(entries, policy, left)
+    fates = (*choice.posted, *choice.together, *choice.left_out, *choice.waiting)
+    assert sorted(id_ for id_, _ in fates) == list(range(12))
+    assert breaking <= {id_ for id_, _ in choice.posted}
+    if policy != "spread" and left is not None:
+        usual = [one for one in choice.posted if one[0] not in breaking]
+        assert len(usual) + bool(choice.together) <= left
+    if policy == "featured" and choice.left_out:
+        posted = {id_ for id_, _ in choice.posted}
+        assert featured <= posted or len(featured - breaking) > (left or 0)

@@ -1,0 +1,237 @@
+"""What becomes of posts whose article has changed, or was taken back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from distributor.articles import registry
+from distributor.articles.shelf import Shelf
+from distributor.config import Channel
+from distributor.errors import DistributorError, Refused
+from distributor.model import Article, Campaign, CampaignState, Post
+from distributor.posts import POST, Posts
+from distributor.store import alerts, campaigns, freezing, hands
+from distributor.store import articles as article_store
+from distributor.store import posts as store
+from distributor.store.database import Database
+from distributor.store.posts import PostRow
+from distributor.vendors import NETWORKS, OUTBOX
+
+AT_ONCE = 5  # posts of a channel that are deleted without asking; more look like a mistake
+UNFINISHED = (CampaignState.AWAITING_APPROVAL, CampaignState.SCHEDULED, CampaignState.PAUSED)
+
+
+class Corrections:
+    """Plans what is to be changed, answered or deleted on networks."""
+
+    def __init__(self, database: Database, shelf: Shelf, posts: Posts) -> None:
+        self._database = database
+        self._shelf = shelf
+        self._posts = posts
+
+    def plan(self, channels: Sequence[str], now: datetime) -> list[Campaign]:
+        """Freeze what the changes since the last look want.
+
+        Raises:
+            DistributorError: the first of those that could not be made; the others were.
+        """
+        made: list[Campaign | None] = []
+        failures: list[DistributorError] = []
+        for name in channels:
+            with self._database.read() as db:
+                changed = store.changed(db, name)
+            withdrawn = [row for row, _, is_public in changed if not is_public]
+            made += (self._withdraw(row, now, asks=len(withdrawn) > AT_ONCE) for row in withdrawn)
+            for row, key, is_public in changed:
+                if is_public:
+                    try:
+                        made.append(self._correct(row, key, now))
+                    except DistributorError as error:
+                        failures.append(error)
+        if failures:
+            raise failures[0]
+        return [campaign for campaign in made if campaign is not None]
+
+    def withdraw(self, article_id: int, channels: Sequence[str], now: datetime) -> list[Campaign]:
+        """Take an article's posts back, whatever the channels usually do."""
+        with self._database.read() as db:
+            rows = [row for name in channels for row in store.posts_on(db, name, article_id)]
+        made = [self._withdraw(row, now, by_hand=True) for row in rows]
+        return [campaign for campaign in made if campaign is not None]
+
+    # --- taking back ---
+
+    def _withdraw(
+        self, row: PostRow, now: datetime, *, asks: bool = False, by_hand: bool = False
+    ) -> Campaign | None:
+        channel = self._posts.channel(row.channel)
+        with self._database.write() as db:
+            article_store.lock(db)
+            if row.state == "planned":
+                return self._not_posted(db, row)
+            if channel.withdraw == "keep" and not by_hand:
+                return None
+            if (cannot := _cannot_delete(channel, row)) is not None:
+                return self._told(db, row, f"withdraw {row.campaign}", cannot, now)
+            gone = Post(
+                network=channel.network, text="", action="delete", of=row.receipt, of_campaign=row.campaign
+            )
+            why = (
+                f"{AT_ONCE} posts at most are deleted without asking"
+                if asks
+                else "its article was taken back"
+            )
+            return self._freeze(db, row, f"withdraw {row.campaign}", gone, now, reason=why, asks=asks)
+
+    def _not_posted(self, db: Connection, row: PostRow) -> Campaign | None:
+        """Cancel a post that is still waiting; one that is under way is looked at again."""
+        hands.hold(db, row.campaign)
+        found = campaigns.campaign_of(db, row.campaign)
+        if found is None or found.state not in UNFINISHED:
+            return None
+        reason = "its article was taken back before it was posted"
+        campaigns.change_state(db, row.campaign, CampaignState.CANCELLED, only_from=UNFINISHED, reason=reason)
+        hands.cancel(db, row.campaign, reason=reason)
+        store.gone(db, row.campaign)
+        return campaigns.campaign_of(db, row.campaign)
+
+    # --- correcting ---
+
+    def _correct(self, row: PostRow, key: str, now: datetime) -> Campaign | None:
+        with self._database.read() as db:
+            [(id_, article)] = self._shelf.named(db, [key], now=now)
+            before = campaigns.rendition_of(db, row.rendition)
+            found = campaigns.campaign_of(db, row.campaign)
+        assert isinstance(before, Post)
+        told = registry.told(article)
+        try:
+            better = self._posts.render(row.channel, article, found.created_at if found else now)
+        except Refused:
+            better = before  # the network takes nothing of it any more: what is there stays
+        with self._database.write() as db:
+            article_store.lock(db)
+            if _says(better) == _says(before):
+                store.know(db, row.campaign, told)
+                return None
+            if row.state == "planned":
+                self._say_instead(db, row, better, id_, article)
+                return None
+            made = self._corrected(db, row, article, before, better, told, now)
+            store.know(db, row.campaign, told)
+            return made
+
+    def _say_instead(self, db: Connection, row: PostRow, better: Post, id_: int, article: Article) -> None:
+        """A post that waits says at once what its article says now, unless a person approved of the words."""
+        found = campaigns.campaign_of(db, row.campaign)
+        if found and found.approved_content is None:
+            hash_ = campaigns.keep_rendition(db, better, {article.key: id_})
+            store.replace_waiting(db, row.campaign, rendition=hash_, told=registry.told(article))
+
+    def _corrected(
+        self,
+        db: Connection,
+        row: PostRow,
+        article: Article,
+        before: Post,
+        better: Post,
+        told: bytes,
+        now: datetime,
+    ) -> Campaign | None:
+        channel = self._posts.channel(row.channel)
+        slot = f"correct {row.campaign} {told.hex()[:8]}"
+        if channel.corrections == "none":
+            return None
+        if (cannot := _cannot_correct(channel, row)) is not None:
+            return self._told(db, row, slot, cannot, now)
+        if channel.corrections == "reply":
+            content = self._posts.correction(row.channel, article, now)
+        else:
+            content = better
+        content = replace(
+            content, action=channel.corrections, of=row.receipt, of_campaign=row.campaign, articles=()
+        )
+        what = {"edit": "edits", "reply": "answers", "repost": "posts anew"}[channel.corrections]
+        return self._freeze(db, row, slot, content, now, reason=f"{what} “{before.title}”")
+
+    # --- writing down ---
+
+    def _freeze(
+        self,
+        db: Connection,
+        row: PostRow,
+        slot: str,
+        content: Post,
+        now: datetime,
+        *,
+        reason: str,
+        asks: bool = False,
+    ) -> Campaign | None:
+        state = CampaignState.AWAITING_APPROVAL if asks else CampaignState.SCHEDULED
+        campaign = self._add(db, row, slot, state, reason, now)
+        if campaign is not None:
+            hash_ = campaigns.keep_rendition(db, content, {})
+            freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=now)
+        return campaign
+
+    def _told(self, db: Connection, row: PostRow, slot: str, why: str, now: datetime) -> Campaign | None:
+        """Let a person know what cannot be done from here."""
+        campaign = self._add(db, row, slot, CampaignState.SKIPPED, why, now)
+        if campaign is not None:
+            where = f": {row.receipt.url}" if row.receipt and row.receipt.url else ""
+            alerts.raise_alert(db, f"{row.channel} {slot}", f"{row.channel}: {why}{where}", now=now)
+        return campaign
+
+    def _add(
+        self, db: Connection, row: PostRow, slot: str, state: CampaignState, reason: str, now: datetime
+    ) -> Campaign | None:
+        is_skipped = state is CampaignState.SKIPPED
+        return campaigns.add_campaign(
+            db,
+            Campaign(
+                id=0,
+                channel=row.channel,
+                kind="post",
+                slot=slot,
+                state=state,
+                created_at=now,
+                due_at=now,
+                priority=POST,
+                through=0,
+                candidates=1,
+                excluded={reason: 1} if is_skipped else {},
+                reason=reason,
+            ),
+        )
+
+
+def _says(post: Post) -> tuple[object, ...]:
+    """What readers see of a post."""
+    pictures = tuple((picture.hash, picture.alt) for picture in post.pictures)
+    return post.text, post.title, post.summary, post.link, pictures, post.more
+
+
+def _cannot_delete(channel: Channel, row: PostRow) -> str | None:
+    if row.receipt is None:
+        return "its article was taken back, and nobody knows where the post stands: delete it by hand"
+    if channel.account != OUTBOX and not NETWORKS[channel.network].deletes:
+        return f"its article was taken back, and {channel.network} lets no program delete: do it by hand"
+    return None
+
+
+def _cannot_correct(channel: Channel, row: PostRow) -> str | None:
+    network = NETWORKS[channel.network]
+    if row.receipt is None:
+        return "its article has changed, and nobody knows where the post stands: mend it by hand"
+    if channel.account == OUTBOX:
+        return None
+    if channel.corrections == "edit" and not network.edits:
+        return f"its article has changed, and {channel.network} has no edits: see corrections"
+    if channel.corrections == "reply" and not network.replies:
+        return f"its article has changed, and a program cannot reply on {channel.network}"
+    if channel.corrections == "repost" and not network.deletes:
+        return f"its article has changed, and {channel.network} lets no program delete"
+    return None

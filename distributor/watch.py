@@ -1,0 +1,61 @@
+"""What a person has to be told, read off the tables: so whoever crashes, nothing goes untold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, time, timedelta
+
+from sqlalchemy import Connection
+
+from distributor.config import Config
+from distributor.delivery.routes import Route
+from distributor.store import accounts, alerts, credentials
+from distributor.vendors import OUTBOX
+
+BEFORE = (14, 7, 1)  # days before an account's key ends
+LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a person is
+
+
+def watch(db: Connection, config: Config, routes: Mapping[str, Route], now: datetime) -> None:
+    """Raise what is to be raised at *now*; each alert once."""
+    for key, text in (*_unclear(db, routes, now), *_expiring(db, config, routes, now)):
+        alerts.raise_alert(db, key, text, now=now)
+
+
+def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:
+    """Posts of which nobody can say whether they are there."""
+    ways = {way.name: way for route in routes.values() for way in route.ways}
+    for row in accounts.posts_unclear(db):
+        way = ways.get(row.provider or "")
+        is_asked = way is not None and way.found_after is not None
+        if is_asked and row.called_at and now - row.called_at < LOOKED_UP:
+            continue
+        yield (
+            f"unclear {row.campaign} {row.attempt}",
+            f"{row.channel}: nobody can say whether “{row.title}” was posted ({row.reason}). Look at the "
+            f"account, then: distributor campaigns settle {row.campaign} --as accepted (it is there) or "
+            "--as again (it is not)",
+        )
+
+
+def _expiring(
+    db: Connection, config: Config, routes: Mapping[str, Route], now: datetime
+) -> Iterator[tuple[str, str]]:
+    """Accounts whose key ends soon, and cannot be renewed without a person."""
+    kept = credentials.expiries(db)
+    for name, channel in config.channels.items():
+        if channel.account == OUTBOX or name not in routes:
+            continue
+        ends_at = kept.get(routes[name].ways[0].name)
+        if channel.expires is not None:
+            ends_at = datetime.combine(channel.expires, time(23, 59), UTC)
+        if ends_at is None:
+            continue
+        due = [days for days in BEFORE if now >= ends_at - timedelta(days=days)]
+        if due:
+            left = "has ended" if now >= ends_at else f"ends on {ends_at:%Y-%m-%d}"
+            yield (
+                f"expires {name} {ends_at:%Y-%m-%d} {0 if now >= ends_at else due[-1]}",
+                f"{name}: the key of {channel.account} on {channel.network} {left}; make a new one and "
+                "put it into .env (docs/networks.md says how)",
+            )

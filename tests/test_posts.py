@@ -1,0 +1,381 @@
+"""Posts over time: full days, ages, budgets, roundups, threads, corrections, and articles taken back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from distributor.app import App
+from distributor.model import Campaign, Post, Receipt
+from distributor.store import campaigns, posts
+from tests.workspace import MONDAY, Clock, opened, workspace, write_article
+
+FIRST = MONDAY + timedelta(minutes=1)  # when the first article of a test is published
+CHANNEL = """
+[channels.news]
+network = "{network}"
+media = "none"
+{more}
+"""
+
+
+@contextmanager
+def newsroom(folder: Path, clock: Clock, *, network: str = "mastodon", more: str = "") -> Iterator[App]:
+    """A site with one channel, which has looked once."""
+    config = workspace(folder, config=CHANNEL.format(network=network, more=more))
+    write_article(folder, "about")  # a folder without any article is taken for one that is not mounted
+    with opened(config, clock) as app:
+        app.run_once()
+        yield app
+
+
+def channel_campaigns(app: App) -> dict[str, Campaign]:
+    return {campaign.slot: campaign for campaign in app.campaigns(channel="news", limit=1000)}
+
+
+def by_state(app: App) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for campaign in channel_campaigns(app).values():
+        found[str(campaign.state)] = found.get(str(campaign.state), 0) + 1
+    return found
+
+
+def words(app: App, name: str = "post.txt") -> list[str]:
+    """What lies in the outbox, in the order of the folders' age."""
+    files = app.config.home.joinpath("var/outbox/social/news").glob(f"*/{name}")
+    return [file.read_text() for file in sorted(files, key=lambda file: file.stat().st_mtime_ns)]
+
+
+def publish(app: App, clock: Clock, *names: str, **front_matter: Any) -> None:
+    """Write articles a minute apart, and go on until all are public."""
+    for name in names:
+        clock.go_on(minutes=1)
+        write_article(app.config.home, name, published_at=clock(), **front_matter)
+    clock.go_on(minutes=1)
+
+
+def test_the_newest_go_out_where_a_day_has_no_room(tmp_path: Path):
+    """With overflow = "newest" the day's room goes to the newest; the others say why they were left out."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_per_day = 2\noverflow = "newest"') as app:
+        publish(app, clock, "one", "two", "three", "four", "five")
+        app.run_once()
+        assert [text.split()[0] for text in words(app)] == ["four", "five"]
+        left_out = [c.reason for c in channel_campaigns(app).values() if c.state == "skipped"]
+        assert left_out == ["the account's day had no room for it: max_per_day"] * 3
+
+
+def test_what_is_featured_goes_before_what_is_newer(tmp_path: Path):
+    """With overflow = "featured" an article that is featured has its place, however old."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_per_day = 2\noverflow = "featured"') as app:
+        publish(app, clock, "one", featured=True)
+        publish(app, clock, "two", "three", "four")
+        app.run_once()
+        assert [text.split()[0] for text in words(app)] == ["one", "four"]
+
+
+def test_a_roundup_names_what_has_no_post_of_its_own(tmp_path: Path):
+    """With overflow = "roundup" the last post of the day lists the rest, and each of them says where."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_per_day = 2\noverflow = "roundup"') as app:
+        publish(app, clock, "one", "two", "three", "four")
+        app.run_once()
+        alone, together = words(app)
+        assert alone.startswith("four")
+        assert all(f"• {name}" in together for name in ("one", "two", "three"))
+        assert "https://news.example" in together
+        reasons = {c.reason for c in channel_campaigns(app).values() if c.state == "skipped"}
+        assert len(reasons) == 1
+        assert "in the roundup of 2026-06-01" in str(reasons)
+        app.run_once()
+        assert len(words(app)) == 2
+
+
+def test_articles_wait_for_a_day_that_has_room(tmp_path: Path):
+    """A full day decides nothing: with the next one, the newest of all that wait are chosen."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_per_day = 1\noverflow = "newest"') as app:
+        publish(app, clock, "one")
+        app.run_once()
+        publish(app, clock, "two", "three")
+        app.run_once()
+        assert [text.split()[0] for text in words(app)] == ["one"]
+        assert by_state(app) == {"done": 1}
+        clock.go_on(days=1)
+        app.run_once()
+        assert [text.split()[0] for text in words(app)] == ["one", "three"]
+        assert by_state(app) == {"done": 2, "skipped": 1}
+
+
+def test_breaking_news_waits_for_nothing(tmp_path: Path):
+    """Quiet hours, gaps and full days are for everything else."""
+    clock = Clock()
+    more = 'max_per_day = 1\nmin_gap = 3600\nquiet_hours = "00:00-23:59"\noverflow = "newest"'
+    with newsroom(tmp_path, clock, more=more) as app:
+        publish(app, clock, "one", "two")
+        publish(app, clock, "flood", distributor={"breaking": True})
+        app.run_once()
+        assert [text.split()[0] for text in words(app)] == ["flood"]
+
+
+def test_an_article_that_grew_too_old_is_left_out_with_the_reason(tmp_path: Path):
+    """max_age is measured at the moment at which the post would go out."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_age = "PT2H"\nmin_gap = 5400') as app:
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        assert by_state(app) == {"done": 1, "scheduled": 1, "skipped": 1}
+        [late] = [c for c in channel_campaigns(app).values() if c.state == "skipped"]
+        assert "older than max_age" in str(late.reason)
+
+
+def test_a_month_that_is_spent_asks_a_person(tmp_path: Path):
+    """On X every post costs money; beyond the month's budget nothing goes out by itself."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, network="x", more="monthly_budget = 0.5") as app:
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        assert by_state(app) == {"done": 2, "awaiting approval": 1}
+        [waits] = [c for c in channel_campaigns(app).values() if c.state == "awaiting approval"]
+        assert waits.reason == "monthly_budget: $0.40 of $0.50 are spent, and this post costs $0.200"
+        clock.go_on(days=31)
+        publish(app, clock, "four")
+        app.run_once()
+        assert by_state(app) == {"done": 3, "awaiting approval": 1}
+
+
+def test_posts_without_a_link_are_cheaper(tmp_path: Path):
+    """With the link left out, thirteen posts cost what one with it does."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, network="x", more='monthly_budget = 0.2\nlink = "none"') as app:
+        publish(app, clock, *(f"article{number}" for number in range(15)))
+        app.run_once()
+        assert by_state(app) == {"done": 13, "awaiting approval": 2}
+
+
+def test_own_words_that_are_too_long_become_a_thread(tmp_path: Path):
+    """Where the channel wants one: nothing is lost, and no word is broken."""
+    clock = Clock()
+    said = " ".join(f"sentence{number}" for number in range(120))
+    with newsroom(tmp_path, clock, more="thread = 5") as app:
+        publish(app, clock, "long", distributor={"social_text": said})
+        app.run_once()
+        [campaign] = channel_campaigns(app).values()
+        with app.database.read() as db:
+            [hash_] = campaigns.renditions_of(db, campaign.id)
+            post = campaigns.rendition_of(db, hash_)
+        assert isinstance(post, Post)
+        parts = [post.text, *(str(part["status"]) for part in post.more)]
+        assert len(parts) == 3
+        told = [
+            word for part in parts for word in part.replace("…", " ").split() if word.startswith("sentence")
+        ]
+        assert told == said.split()
+
+
+# --- corrections ---
+
+
+def test_a_changed_article_changes_its_post(tmp_path: Path):
+    """Where the network has edits: once for each change, however often the site is looked at."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
+        app.run_once()
+        app.run_once()
+        assert "three weeks" in words(app, "edited.txt")[0]
+        assert by_state(app) == {"done": 2}
+
+
+def test_a_change_that_no_post_shows_is_none(tmp_path: Path):
+    """Of another body nothing is said on a network."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        write_article(
+            tmp_path,
+            "ferry",
+            published_at=FIRST,
+            summary="After two weeks.",
+            body="Quite another story, but the same summary.",
+        )
+        app.run_once()
+        assert by_state(app) == {"done": 1}
+
+
+def test_a_post_that_waits_says_what_its_article_says_now(tmp_path: Path):
+    """A mistake that is mended before the quiet hours end is never posted."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='quiet_hours = "05:00-12:00"') as app:
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
+        app.run_once()
+        clock.go_on(hours=8)
+        app.run_once()
+        [text] = words(app)
+        assert "three weeks" in text
+        assert by_state(app) == {"done": 1}
+
+
+@pytest.mark.parametrize(("policy", "posts_made"), [("reply", 2), ("repost", 2), ("none", 1)])
+def test_corrections_are_said_as_the_channel_wants_them(tmp_path: Path, policy: str, posts_made: int):
+    """An answer begins with "Updated"; a post that is made anew replaces the old one; or nothing is said."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more=f'corrections = "{policy}"') as app:
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
+        app.run_once()
+        texts = words(app)
+        assert len(texts) == posts_made
+        if policy == "reply":
+            assert texts[1].startswith("Updated: ferry")
+        assert bool(words(app, "deleted.txt")) == (policy == "repost")
+
+
+def test_what_a_network_cannot_do_is_told(tmp_path: Path):
+    """Bluesky has no edits: the correction stands in the list with the reason, and a person is told once."""
+    clock = Clock()
+    account = 'account = "news.example"\nkey = "app-password-1234"\nbase_url = "http://127.0.0.1:9"'
+    with newsroom(tmp_path, clock, network="bluesky", more=account) as app:
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.look()
+        [campaign] = channel_campaigns(app).values()
+        with app.database.write() as db:
+            content = Post(network="bluesky", text="ferry")
+            posts.accepted(db, campaign.id, content, Receipt(id="at://x", url="https://bsky.app/x"))
+        write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
+        app.look()
+        app.look()
+        told = [alert for alert in app.alerts() if "has no edits" in alert.text]
+        assert len(told) == 1
+        assert app.told(told[0])
+        assert not app.told(told[0])
+        assert app.alerts() == []
+
+
+# --- taking back ---
+
+
+def test_an_article_that_is_taken_back_leaves_the_networks(tmp_path: Path):
+    """A draft again, or a file that is gone: its post is deleted, once."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        publish(app, clock, "ferry", "storm")
+        app.run_once()
+        write_article(tmp_path, "ferry", published_at=FIRST, draft=True)
+        (tmp_path / "content" / "storm.md").unlink()
+        app.run_once()
+        app.run_once()
+        assert len(words(app, "deleted.txt")) == 2
+        assert by_state(app) == {"done": 4}
+
+
+def test_an_article_that_is_taken_back_in_time_is_never_posted(tmp_path: Path):
+    """What waits for the quiet hours to end is cancelled."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='quiet_hours = "05:00-12:00"') as app:
+        publish(app, clock, "ferry")
+        app.run_once()
+        (tmp_path / "content" / "ferry.md").unlink()
+        app.run_once()
+        clock.go_on(hours=8)
+        app.run_once()
+        assert words(app) == []
+        assert by_state(app) == {"cancelled": 1}
+
+
+def test_an_article_that_comes_back_is_posted_again(tmp_path: Path):
+    """Its first post is gone, so nobody sees it twice."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        publish(app, clock, "ferry")
+        app.run_once()
+        (tmp_path / "content" / "ferry.md").unlink()
+        app.run_once()
+        publish(app, clock, "ferry")
+        app.run_once()
+        app.run_once()
+        assert len(words(app)) == 2
+        assert len(words(app, "deleted.txt")) == 1
+
+
+def test_many_that_vanish_at_once_ask_a_person(tmp_path: Path):
+    """A folder that was emptied by mistake must not empty the accounts."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        names = [f"article{number}" for number in range(7)]
+        publish(app, clock, *names)
+        app.run_once()
+        for name in names:
+            (tmp_path / "content" / f"{name}.md").unlink()
+        app.run_once()
+        assert words(app, "deleted.txt") == []
+        assert by_state(app) == {"done": 7, "awaiting approval": 7}
+
+
+def test_a_channel_may_keep_what_was_taken_back(tmp_path: Path):
+    """withdraw = "keep" leaves the posts; by hand they go all the same."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='withdraw = "keep"') as app:
+        publish(app, clock, "ferry")
+        app.run_once()
+        key = app.articles()[0][0].key
+        (tmp_path / "content" / "ferry.md").unlink()
+        app.run_once()
+        assert words(app, "deleted.txt") == []
+        made = app.withdraw(key, ["news"])
+        app.deliver([campaign.id for campaign in made])
+        assert len(words(app, "deleted.txt")) == 1
+
+
+def test_the_last_word_is_the_newest(tmp_path: Path):
+    """Of two corrections that wait, the older is never made after the newer."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        for weeks in ("three", "four"):
+            write_article(tmp_path, "ferry", published_at=FIRST, summary=f"After {weeks} weeks.")
+            app.look()
+        app.deliver()
+        [text] = words(app, "edited.txt")
+        assert "four weeks" in text
+        assert by_state(app) == {"done": 3}
+        first, second = sorted(
+            c.id for slot, c in channel_campaigns(app).items() if slot.startswith("correct")
+        )
+        assert app.balance(first).skipped == 1
+        assert app.balance(second).accepted == 1
+
+
+# --- back to the site ---
+
+
+def test_the_site_learns_where_its_articles_are_posted(tmp_path: Path):
+    """Article by article; what is only a folder, or was deleted, is not there."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        publish(app, clock, "ferry", "storm")
+        app.run_once()
+        assert app.syndication() == {}
+        with app.database.write() as db:
+            for campaign in app.campaigns(channel="news"):
+                seen = Receipt(id="1", url=f"https://social.example/@news/{campaign.id}")
+                posts.accepted(db, campaign.id, Post(network="mastodon", text="x"), seen)
+        found = app.syndication()
+        assert sorted(found) == ["https://news.example/ferry/", "https://news.example/storm/"]
+        [one] = found["https://news.example/ferry/"]
+        assert one["network"] == "mastodon"
+        assert json.dumps(found)

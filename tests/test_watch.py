@@ -1,0 +1,85 @@
+"""What a person is told, and that it is told once."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from distributor.model import DeliveryState
+from distributor.store import ledger
+from distributor.store.ledger import Lane
+from tests.workspace import Clock, opened, workspace, write_article
+
+ACCOUNT = """
+[channels.chat]
+network = "telegram"
+account = "@news"
+key = "123456:a-token-of-a-bot"
+media = "none"
+base_url = "http://127.0.0.1:9"
+{more}
+"""
+
+
+def test_an_unclear_post_is_told_with_the_command_that_settles_it(tmp_path: Path):
+    """A worker died while it called a network that cannot be asked: a person looks, and is told once."""
+    clock = Clock()
+    with opened(workspace(tmp_path, config=ACCOUNT.format(more="")), clock) as app:
+        app.look()
+        write_article(tmp_path, "ferry", title="The ferry sails again", published_at=clock())
+        clock.go_on(minutes=1)
+        app.look()
+        lane = Lane(provider="telegram @news", channels=("chat",), campaigns=())
+        with app.database.write() as db:
+            batch = ledger.claim(db, lane, worker="gone", now=clock(), lease=timedelta(seconds=20))
+            assert batch
+            ledger.calling(db, batch, provider=lane.provider, now=clock())
+        assert app.alerts() == []
+        clock.go_on(minutes=1)
+        with app.database.write() as db:
+            ledger.take_over(db, now=clock(), dead=[], repeatable={})
+        [alert] = app.alerts()
+        assert "The ferry sails again" in alert.text
+        assert f"distributor campaigns settle {batch.campaign} --as accepted" in alert.text
+        assert app.told(alert)
+        assert app.alerts() == []
+        assert app.balance(batch.campaign).unclear == 1
+        app.settle(batch.campaign, "accepted")
+        assert app.balance(batch.campaign).accepted == 1
+        assert DeliveryState.UNCLEAR not in {row.state for row in app.open_batches(batch.campaign)}
+
+
+@pytest.mark.parametrize(
+    ("days", "told"),
+    [(30, 0), (13.9, 1), (6.9, 1), (0.9, 1), (-1, 1)],
+)
+def test_a_key_that_ends_is_told_in_time(tmp_path: Path, days: float, told: int):
+    """Fourteen, seven and one day before, and when it has ended; each once."""
+    last_day = datetime(2026, 7, 15, 23, 59, tzinfo=UTC)
+    more = (
+        ACCOUNT.replace("telegram", "threads")
+        .replace("@news", "17841400000000000")
+        .format(more="expires = 2026-07-15")
+    )
+    clock = Clock(last_day - timedelta(days=days))
+    with opened(workspace(tmp_path, config=more), clock) as app:
+        assert len(app.alerts()) == told
+        for alert in app.alerts():
+            assert "17841400000000000" in alert.text
+            app.told(alert)
+        assert app.alerts() == []
+
+
+def test_a_key_is_told_of_at_each_of_its_moments(tmp_path: Path):
+    """From two weeks before to the end a person hears of it four times."""
+    more = ACCOUNT.replace("telegram", "threads").replace("@news", "1784").format(more="expires = 2026-07-15")
+    clock = Clock(datetime(2026, 6, 20, tzinfo=UTC))
+    heard = 0
+    with opened(workspace(tmp_path, config=more), clock) as app:
+        for _ in range(40):
+            clock.go_on(days=1)
+            for alert in app.alerts():
+                heard += app.told(alert)
+    assert heard == 4
