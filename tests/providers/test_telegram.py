@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 from datetime import timedelta
+from traceback import format_exception
 
 import httpx
 import pytest
@@ -121,8 +122,7 @@ async def test_a_silence_is_never_followed_by_another_call():
 async def test_the_token_is_in_no_reason(fault: Fault):
     """Whoever repeats the address - a redirection, a page, an exception - the token is cut out."""
     told = await failing(fault)
-    assert SECRET[:10] not in str(told)
-    assert told.__cause__ is None
+    assert SECRET[:10] not in "".join(format_exception(told))
 
 
 @pytest.mark.anyio
