@@ -139,14 +139,15 @@ class Calls:
         """Among the account's newest posts, since the first call for this one."""
         since = datetime.fromisoformat(memory.known["since"]) if "since" in memory.known else None
         first = min(at for at in (since, batch.called_at) if at is not None)
-        async for one in self._own(first - CLOCKS):
+        for one in await self._own(first - CLOCKS):
             with http.reading(one):
                 if _letters(_written(one)) == _letters(post.payload["text"]):
                     return self._receipt(one)
         return None
 
-    async def _own(self, since: datetime) -> AsyncIterator[Any]:
+    async def _own(self, since: datetime) -> list[Any]:
         """https://docs.x.com/x-api/users/get-posts, newest first"""
+        posts: list[Any] = []
         me: Any = await http.get(self._http, "/2/users/me", judge=judge)
         with http.reading(me):
             path = f"/2/users/{me['data']['id']}/tweets"
@@ -159,12 +160,10 @@ class Calls:
         while True:
             found: Any = await http.get(self._http, path, asked, judge=judge)
             with http.reading(found):
-                posts = found["data"] if found["meta"]["result_count"] else []
+                posts += found["data"] if found["meta"]["result_count"] else []
                 further = found["meta"].get("next_token")
-            for one in posts:
-                yield one
             if not further:
-                return
+                return posts
             asked["pagination_token"] = further
 
     async def delete(self, of: Receipt) -> None:
