@@ -152,6 +152,15 @@ async def test_the_address_of_a_webhook_is_in_no_log(caplog: pytest.LogCaptureFi
 
 
 @pytest.mark.anyio
+async def test_what_is_said_of_a_channel_may_have_another_form():
+    """Before the call nothing can be there, so it is tried again."""
+    far = Far(Fake(), {0: before(Reply(body=b"[1]"))})
+    carrier = Carrier(NETWORK, far)
+    assert await carrier.carry(post(NETWORK.settings()))
+    assert [type(told) for told in carrier.told] == [TryLater]
+
+
+@pytest.mark.anyio
 async def test_an_address_that_is_no_webhook_waits_for_a_person():
     """What was pasted wrongly is not repeated in the reason: it may be half a secret."""
     settings = WEBHOOK.settings(webhook=f"https://discord.com/api/hooks/{SECRET}")
@@ -168,11 +177,12 @@ async def test_a_webhook_says_that_it_waits():
 
 
 @pytest.mark.anyio
-async def test_a_webhook_posts_into_the_thread_that_its_address_names():
+@pytest.mark.parametrize("query", ["?thread_id=42", "?wait=true&thread_id=42&with_components=false"])
+async def test_a_webhook_posts_into_the_thread_that_its_address_names(query: str):
     """A forum's webhook needs one; edits and deletes name it as well."""
-    settings = WEBHOOK.settings(webhook=f"{ADDRESS}?thread_id=42")
+    settings = WEBHOOK.settings(webhook=f"{ADDRESS}{query}")
     receipt, _, far = await published(WEBHOOK, channel=settings)
-    async with opened(WEBHOOK, far, webhook=f"{ADDRESS}?thread_id=42") as calls:
+    async with opened(WEBHOOK, far, webhook=f"{ADDRESS}{query}") as calls:
         await calls.delete(receipt)
     assert [one.url.params["thread_id"] for one in far.requests if one.method != "GET"] == ["42", "42"]
 

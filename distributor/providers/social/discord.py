@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import httpx
 import orjson
@@ -66,8 +67,7 @@ NOT_NOW = {
 }  # https://docs.discord.com/developers/topics/opcodes-and-status-codes#json (read 2026-11-23)
 
 WEBHOOK = regex.compile(
-    r"(?P<server>https?://[^/?#]+)/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?"
-    r"(?:\?(?:.*&)?thread_id=(?P<thread>\d+).*)?"
+    r"(?P<server>https?://[^/?#\s]+)/api(?:/v\d+)?/webhooks/(?P<id>\d+)/(?P<token>[\w-]+)/?(?:\?(?P<query>.*))?"
 )
 
 
@@ -98,7 +98,7 @@ class Discord:
             raise AccountTrouble("webhook is not like https://discord.com/api/webhooks/ID/TOKEN")
         hidden = Hidden(found["token"])
         path = f"/webhooks/{found['id']}/{found['token']}"
-        thread = {"thread_id": found["thread"]} if found["thread"] else {}
+        thread = {name: value for name, value in parse_qsl(found["query"] or "") if name == "thread_id"}
         base_url = f"{self.settings.base_url or found['server']}{API}"
         with hidden.from_logs():
             async with http.client(base_url, transport=self.transport) as opened:
@@ -164,8 +164,8 @@ class Calls:
     async def _guild(self) -> str | None:
         """Whose channel it is: the address of a message names it, and the message itself does not."""
         if not self._known:
-            with preparing():
-                self._known.update(await self._get(self.about))
+            with preparing(), http.reading(found := await self._get(self.about)):
+                self._known.update(found)
         return self._known.get("guild_id")
 
     async def _get(self, path: str, **asked: str) -> Any:
