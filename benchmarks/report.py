@@ -25,6 +25,14 @@ def write(name: str, figures: Sequence[Figure]) -> None:
     (RESULTS / f"{name}.json").write_bytes(text)
 
 
+def write_over(name: str, figures: Sequence[Figure]) -> None:
+    """Keep the figures of a part of a benchmark, beside those that were kept of the rest."""
+    path = RESULTS / f"{name}.json"
+    kept = [Figure(**row) for row in orjson.loads(path.read_bytes())] if path.exists() else []
+    measured = {figure.name for figure in figures}
+    write(name, [*(figure for figure in kept if figure.name not in measured), *figures])
+
+
 def show(console: Console, figures: Sequence[Figure], targets: Mapping[str, Target]) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for heading in ("Name", "Value", "Unit", "Must", "Goal", "Verdict"):

@@ -22,7 +22,8 @@ from distributor.providers.email.smtp import Calls, Smtp
 from distributor.slots import MARKS
 
 MESSAGES, SIGNED = 40_000, 8_000
-CONNECTIONS, BATCH = Smtp.limits.in_flight, Smtp.limits.recipients_per_call
+LIMITS = Smtp(Provider(type="smtp", host="127.0.0.1")).limits
+CONNECTIONS, BATCH = LIMITS.in_flight, LIMITS.recipients_per_call
 SENDER = Sender(
     from_="The Lantern <news@lantern.example>", reply_to=None, list_name="Lantern", list_label="l"
 )

@@ -218,6 +218,7 @@ class Provider(_Table):
     username: str = ""  # smtp
     password: SecretStr = SecretStr("")  # smtp
     dkim: Dkim | None = None  # smtp
+    connections: int = Field(8, ge=1, le=100)  # smtp: at once
     base_url: WebAddress | None = None  # default: the vendor's own
     limits: Limits = Limits()
     warm_up: Mapping[str, date] = {}  # sending domain -> the day of its first mail
@@ -645,6 +646,14 @@ def _of_another_network(path: str, source: str, name: str, channel: Channel) -> 
             reason=f"channels.{name}: an account on {channel.network} needs {missing}",
             remedy=_how_to_set(channel, name, missing),
         )
+    for half, other in HALVES:
+        if _is_set(channel, half) and not _is_set(channel, other) and other in network.takes:
+            yield Problem(
+                path=path,
+                line=_line_of(source, ["channels", name, half]),
+                reason=f"channels.{name}.{half}: is of no use without {other}",
+                remedy=_how_to_set(channel, name, other),
+            )
     for foreign in sorted(channel.model_fields_set & ACCOUNT_SETTINGS - {*network.needs, *network.takes}):
         yield Problem(
             path=path,
@@ -652,6 +661,9 @@ def _of_another_network(path: str, source: str, name: str, channel: Channel) -> 
             reason=f"channels.{name}.{foreign}: an account on {channel.network} has no such setting",
             remedy="remove it, or see docs/configuration.md",
         )
+
+
+HALVES = (("refresh_key", "client_id"), ("key_secret", "client_id"), ("key_secret", "client_secret"))
 
 
 def _how_to_set(settings: _Table, name: str, setting: str) -> str:

@@ -32,7 +32,9 @@ VENDORS: Mapping[str, Vendor] = {
     "sendgrid": Vendor(at="sendgrid:SendGrid", needs=("key",), takes=("region",), regions=("eu",)),
     "ses": Vendor(at="ses:Ses", needs=("region", "key", "secret"), takes=("configuration_set",)),
     "smtp": Vendor(
-        at="smtp:Smtp", needs=("host",), takes=("port", "security", "username", "password", "dkim")
+        at="smtp:Smtp",
+        needs=("host",),
+        takes=("port", "security", "username", "password", "dkim", "connections"),
     ),
     # It puts its own List-Unsubscribe into everything that is not declared transactional, and a newsletter is
     # not: https://support.sparkpost.com/docs/user-guide/remove-list-unsubscribe-header (read 2026-11-23)

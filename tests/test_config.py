@@ -438,3 +438,44 @@ def test_pictures_inside_mails_need_a_provider_that_takes_them(tmp_path: Path):
     text = GOOD.replace('providers = ["outbox"]', 'providers = ["resend"]\npictures = "inline"')
     [problem] = problems(tmp_path, text + '[providers.resend]\ntype = "resend"\nkey = "k"\n')
     assert (problem.line, problem.remedy) == (12, 'write pictures = "link"')
+
+
+ACCOUNT = (
+    GOOD
+    + """
+[channels.toots]
+network = "{network}"
+account = "@news@social.example"
+{more}
+"""
+)
+
+
+@pytest.mark.parametrize(
+    ("network", "more", "told"),
+    [
+        ("mastodon", "", "an account on mastodon needs key"),
+        ("discord", "", "an account on discord needs webhook"),
+        (
+            "mastodon",
+            'key = "k"\nwebhook = "w"',
+            "channels.toots.webhook: an account on mastodon has no such",
+        ),
+        ("x", 'key = "k"\nrefresh_key = "r"', "channels.toots.refresh_key: is of no use without client_id"),
+        ("x", 'key = "k"\nkey_secret = "r"\nclient_id = "c"', "is of no use without client_secret"),
+    ],
+)
+def test_an_account_has_what_its_network_wants(tmp_path: Path, network: str, more: str, told: str):
+    """What is missing, foreign or half is named with its line and what to do."""
+    with pytest.raises(ConfigError) as caught:
+        loaded(tmp_path, ACCOUNT.format(network=network, more=more))
+    [problem] = [one for one in caught.value.problems if told in one.reason]
+    assert problem.line
+    assert problem.remedy
+
+
+def test_what_an_account_cannot_do_is_noted(tmp_path: Path):
+    """A network without edits, and one that fetches pictures from us."""
+    found = notes(loaded(tmp_path, ACCOUNT.format(network="instagram", more='key = "k"')))
+    assert any("has no edits" in note for note in found)
+    assert any("/media/" in note for note in found)

@@ -33,8 +33,6 @@ BUSY = 5.0  # seconds for which a server that has too much to do is left alone
 class Smtp:
     """No server knows a message again, so a call is never harmless to repeat."""
 
-    limits = EmailLimits(recipients_per_call=100)
-
     def __init__(
         self,
         settings: Provider,
@@ -45,6 +43,8 @@ class Smtp:
         self._settings = settings
         self._tls = tls
         self._patience = patience
+        # Each call has a connection of its own, on which its messages follow one another.
+        self.limits = EmailLimits(recipients_per_call=100, in_flight=settings.connections)
 
     @asynccontextmanager
     async def connected(self) -> AsyncIterator[Calls]:
