@@ -186,6 +186,17 @@ async def test_a_thread_is_corrected_and_deleted_part_by_part():
 
 
 @pytest.mark.anyio
+async def test_a_thread_goes_on_where_it_was_put_off():
+    """What is noted as published is not published again after a definite no."""
+    settings = NETWORK.settings()
+    parts = [post(settings, text=f"Part {number}", pictures=()).payload for number in (2, 3)]
+    far = Far(Fake(), {1: FAULTS["429"], 3: FAULTS["no connection"]})
+    assert await Carrier(NETWORK, far).carry(replace(post(settings), more=tuple(parts)))
+    assert far.fake.taken == [TEXT.partition("\n")[0], "Part 2", "Part 3"]
+    assert [one.answers for one in far.fake.posts.values()] == [None, "100", "101"]
+
+
+@pytest.mark.anyio
 async def test_an_old_message_that_may_not_be_deleted_says_why():
     """After 48 hours a bot needs the right to delete; the reason says so."""
     receipt, fake, far = await published(NETWORK)
