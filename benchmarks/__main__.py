@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
 
-from benchmarks import cli, delivery, digest, imports, limits, pictures, plan, report, scan, smtp
+from benchmarks import cli, delivery, digest, imports, limits, networks, pictures, plan, report, scan, smtp
 from benchmarks.measure import Figure
 from benchmarks.targets import TARGETS
 
@@ -21,6 +21,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "delivery": delivery.figures,
     "smtp": smtp.figures,
     "limits": limits.figures,
+    "networks": networks.figures,
 }
 
 

@@ -87,6 +87,9 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {  # benchmark -> figure -> target
         "1,000 a second, 1 worker": Target(2, 1),
         "1,000 a second, 3 workers": Target(2, 1),
     },
+    "networks": {
+        "one article to 10 networks": Target(10, 3),
+    },
     "cli": {
         "distributor --help": Target(0.4, 0.25),
         "distributor articles, 10,000 files": Target(0.8, 0.5),

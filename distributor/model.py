@@ -148,6 +148,7 @@ class Post:
     pictures: tuple[Picture, ...] = ()
     payload: Mapping[str, Any] = field(default_factory=dict)  # the JSON the network would be sent
     more: tuple[Mapping[str, Any], ...] = ()  # the payloads of a thread's further parts, in order
+    more_text: tuple[str, ...] = ()  # and their texts
     articles: tuple[Carried, ...] = ()
     notes: tuple[str, ...] = ()  # what had to be left out or cut, for a person
 

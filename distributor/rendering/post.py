@@ -67,11 +67,12 @@ def post(
     if not (composed.links or payloads.has_card(made, channel)):
         made = replace(made, link=None)
     moment = at or article.published_at
+    parts = tuple(_parts(rest, channel))
     more = tuple(
         payloads.payload(replace(made, text=part, pictures=(), link=None), channel, at=moment)
-        for part in _parts(rest, channel)
+        for part in parts
     )
-    return replace(made, payload=payloads.payload(made, channel, at=moment), more=more)
+    return replace(made, payload=payloads.payload(made, channel, at=moment), more=more, more_text=parts)
 
 
 def _rest(words: _Words, composed: _Composed) -> str:

@@ -185,6 +185,7 @@ def _post(shown: PreviewPost, shelf: _Shelf) -> dict[str, object]:
         "language": post.language,
         "direction": direction(post.language),
         "says": "" if _is_said_by_card(post) else linked(post),
+        "more": [linked(replace(post, text=part)) for part in post.more_text],
         "link": post.link,
         "host": payloads.host(post.link) if post.link else "",
         "carded": carded,
@@ -201,7 +202,8 @@ def _post(shown: PreviewPost, shelf: _Shelf) -> dict[str, object]:
 
 def _is_carded(post: Post) -> bool:
     """Whether readers see a link card: ours if the payload has one, theirs if no picture goes before."""
-    ours = "embeds" in post.payload or "article" in post.payload.get("content", ())
+    embed = post.payload.get("embed", {})
+    ours = "embeds" in post.payload or "article" in post.payload.get("content", ()) or "external" in embed
     return bool(post.link) and (ours or not post.pictures)
 
 

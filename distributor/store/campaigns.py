@@ -223,7 +223,8 @@ def unpack(data: bytes) -> Rendition:
     if found["kind"] == "digest":
         return Digest(**content)
     content["of"] = Receipt(**content["of"]) if content.get("of") else None
-    content["more"] = tuple(content.get("more", ()))
+    for name in ("more", "more_text", "notes"):
+        content[name] = tuple(content.get(name, ()))
     return Post(**content)
 
 
