@@ -129,10 +129,29 @@ def _mastodon(post: Post, channel: Channel, at: datetime) -> Json:
     """https://docs.joinmastodon.org/methods/statuses/#create; descriptions go with the uploads."""
     return {
         "status": post.text,
-        "language": post.language.partition("-")[0].lower(),
-        "visibility": "public",
+        "language": mastodon_language(post.language),
+        "visibility": channel.visibility,
         "media_ids": list(map(_placeholder, post.pictures)),
     }
+
+
+def mastodon_language(tag: str) -> str:
+    """A BCP 47 tag as Mastodon knows it: "de", and of Chinese where it is written (languages_helper.rb)."""
+    language, *more = tag.lower().split("-")
+    if language != "zh":
+        return language
+    return next((_CHINESE[part] for part in reversed(more) if part in _CHINESE), language)
+
+
+_CHINESE = {
+    "cn": "zh-CN",
+    "hans": "zh-CN",
+    "hant": "zh-TW",
+    "hk": "zh-HK",
+    "sg": "zh-CN",
+    "tw": "zh-TW",
+    "yue": "zh-YUE",
+}  # region or script -> its tag
 
 
 def _x(post: Post, channel: Channel, at: datetime) -> Json:
