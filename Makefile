@@ -3,6 +3,7 @@
 # make bench  figures with their targets, into benchmarks/results/
 # make bench-send  whole sending to simulated vendors, up to a million readers: 20 minutes
 # make chaos  a thousand runs in which everything is killed at random, into benchmarks/results/ (45 minutes)
+# make pds    install a real Bluesky server for tests that post to one: 560 MB, two minutes, once
 # make lock   pin the newest releases that pyproject.toml allows
 
 SHELL := /bin/bash
@@ -11,7 +12,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-send lock clean
+.PHONY: help demo test check format bench bench-send pds lock clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -53,6 +54,9 @@ bench-send: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos
+
+pds:
+	tests/providers/pds/prepare.sh
 
 lock: $(VENV)/.dev
 	$(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --upgrade --quiet pyproject.toml --group build -o requirements.txt
