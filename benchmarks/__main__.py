@@ -7,7 +7,20 @@ from collections.abc import Callable, Iterator, Mapping
 
 from rich.console import Console
 
-from benchmarks import cli, delivery, digest, imports, limits, networks, pictures, plan, report, scan, smtp
+from benchmarks import (
+    beside,
+    cli,
+    delivery,
+    digest,
+    imports,
+    limits,
+    networks,
+    pictures,
+    plan,
+    report,
+    scan,
+    smtp,
+)
 from benchmarks.measure import Figure
 from benchmarks.targets import TARGETS
 
@@ -22,6 +35,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "smtp": smtp.figures,
     "limits": limits.figures,
     "networks": networks.figures,
+    "beside": beside.figures,
 }
 
 

@@ -87,6 +87,11 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {  # benchmark -> figure -> target
         "1,000 a second, 1 worker": Target(2, 1),
         "1,000 a second, 3 workers": Target(2, 1),
     },
+    "beside": {
+        "a campaign beside a provider that is throttled": Target(5, 2),
+        "a campaign beside a provider that is failing": Target(5, 2),
+        "a campaign beside a provider that is slow": Target(5, 2),
+    },
     "networks": {
         "one article to 10 networks": Target(10, 3),
     },
