@@ -205,6 +205,21 @@ async def test_blobs_that_were_collected_are_uploaded_again():
     assert _methods(far).count("uploadBlob") == 2
 
 
+@pytest.mark.anyio
+async def test_a_server_that_loses_every_blob_is_left_alone():
+    """At once only the first time: then the engine waits longer and longer."""
+
+    class Losing(Fake):
+        def _put(self, told: dict[str, Any]) -> Reply:
+            self.collect()
+            return super()._put(told)
+
+    carrier = Carrier(NETWORK, Far(Losing()))
+    with pytest.raises(TryLater):
+        await carrier.carry(post(NETWORK.settings()), attempts=3)
+    assert [one.after for one in carrier.told if isinstance(one, TryLater)] == [0, None, None]
+
+
 def _known(fake: Fake, *, minutes: float = 100) -> Credentials:
     """A session that was made some time ago."""
     fake.access.add("access-token-0")

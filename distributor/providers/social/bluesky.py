@@ -111,8 +111,8 @@ class Calls:
             key = record_key(record["createdAt"], batch.key, number)
             answer = await self._put(key, record)
             if word(answer) == "BlobNotFound":
-                await _forget(shown, memory)
-                raise TryLater(http.said(answer), after=0)
+                again = await _forget(shown, memory)
+                raise TryLater(http.said(answer), after=None if again else 0)
             if word(answer) == "InvalidSwap":
                 answer = await self._ours(key, record)
             standing: Any = http.body(answer)
@@ -304,9 +304,14 @@ def _pictures(post: Post, payload: Mapping[str, Any]) -> list[Picture]:
     return [picture for picture in post.pictures if f'"{picture.hash}"' in told]
 
 
-async def _forget(pictures: list[Picture], memory: Memory) -> None:
-    """Have *pictures* uploaded again: a server drops a blob that no record names after some minutes."""
-    await memory.keep(**{f"picture {picture.hash}": None for picture in pictures})
+async def _forget(pictures: list[Picture], memory: Memory) -> bool:
+    """Have *pictures* uploaded again: a server drops a blob that no record names after some minutes.
+
+    Whether that was done before: then there is no hurry.
+    """
+    before = bool(memory.known.get("forgotten"))
+    await memory.keep(forgotten=True, **{f"picture {picture.hash}": None for picture in pictures})
+    return before
 
 
 DIGITS = "234567abcdefghijklmnopqrstuvwxyz"  # in their order in ASCII
