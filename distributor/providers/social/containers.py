@@ -223,7 +223,7 @@ class Containers:
         """The receipt of what was published before; of its container, if it is not listed."""
         try:
             found = await self._listed(part)
-        except SendError:  # perhaps this key may not read; published it is
+        except (AccountTrouble, Refused):  # perhaps this key may not read; published it is
             found = None
         if found:
             return found
