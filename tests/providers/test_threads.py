@@ -156,6 +156,16 @@ async def test_a_post_whose_id_was_never_told_is_not_deleted_by_another_id():
 
 
 @pytest.mark.anyio
+async def test_a_thread_is_taken_back_with_all_its_parts():
+    """The last one first, however often its worker dies on the way."""
+    for number in range(2):
+        receipt, fake, far = await published(NETWORK, THREAD)
+        far.spoil = {len(far.requests) + number: FAULTS["killed after"]}
+        await Carrier(NETWORK, far).carry(deleting(receipt))
+        assert fake.posts == {}
+
+
+@pytest.mark.anyio
 async def test_a_day_takes_a_hundred_deletions():
     """Then it waits."""
     receipt, fake, far = await published(NETWORK, WORDS)

@@ -6,10 +6,9 @@ It fetches pictures itself, and publishes in two steps, the second of which cann
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any
 
 import httpx
 
@@ -75,19 +74,20 @@ class Calls:
         await self._renewal.if_due()
         addresses = {picture.hash: f"{self._media_url}/{picture.name}" for picture in post.pictures}
         above = _told(post.of) if post.of and post.action == "reply" else None
-        first: dict[str, Any] = {}
+        parts: list[Receipt] = []
         for number, payload in enumerate((post.payload, *post.more)):
             part = Part(number=number, payload=filled(payload, addresses), memory=memory, listed="threads")
             made = await self._containers.published(_below(part, above) if above else part)
-            first = first or made
+            parts.append(Receipt(**made))
             if number < len(post.more):
-                above = _above(Receipt(**made))
-        return Receipt(**first)
+                above = _above(parts[-1])
+        return _whole(parts)
 
     async def delete(self, of: Receipt) -> None:
         """https://developers.facebook.com/docs/threads/posts/delete-posts: a hundred in a day"""
         await self._renewal.if_due()
-        await graph.delete(self._http, f"/{VERSION}/{_told(of)}", judge=containers.judge)
+        for id_ in reversed(of.kept.get("parts") or [_told(of)]):
+            await graph.delete(self._http, f"/{VERSION}/{id_}", judge=containers.judge)
 
 
 def _below(part: Part, above: str) -> Part:
@@ -98,6 +98,15 @@ def _below(part: Part, above: str) -> Part:
         listed="replies",
         quota=("reply_quota_usage", "reply_config"),
     )
+
+
+def _whole(parts: Sequence[Receipt]) -> Receipt:
+    """The receipt of the first part, with what it takes to delete the others."""
+    if any(one.kept.get("is_container") for one in parts):
+        return replace(parts[0], kept={"is_container": True})  # half a thread must not pass for deleted
+    if len(parts) == 1:
+        return parts[0]
+    return replace(parts[0], kept={"parts": [one.id for one in parts]})
 
 
 def _above(made: Receipt) -> str:
