@@ -171,6 +171,7 @@ class App:
 
     @cached_property
     def posts(self) -> Posts:
+        from distributor.instances import Instances
         from distributor.posts import Posts
         from distributor.rendering.environment import environment
 
@@ -181,6 +182,7 @@ class App:
             publication=self.publication,
             pictures=self.pictures,
             environment=environment(self.config.templates, "social"),
+            instances=Instances(self.database, clock=self.clock),
         )
 
     @cached_property

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from distributor.articles.scan import scan
 from distributor.errors import DistributorError, Problem
+from distributor.instances import Usual
 from distributor.model import Article
 from distributor.posts import Posts
 from distributor.rendering import fetch
@@ -82,6 +83,7 @@ def _rendering_errors(app: App, sample: Article, folder: Path) -> Iterator[Distr
             publication=app.publication,
             pictures=drawn,
             environment=environment(app.config.templates, "social"),
+            instances=Usual(),
         )
         try:
             posts.render(name, sample, app.clock())

@@ -15,6 +15,7 @@ from distributor.articles import registry
 from distributor.articles.shelf import Entry, Shelf
 from distributor.config import Channel, Config
 from distributor.errors import DistributorError, NotFound, Refused
+from distributor.instances import Usual
 from distributor.model import Article, Campaign, CampaignState, Picture, Post, Publication
 from distributor.planning import pacing, selection
 from distributor.planning.pacing import Choice
@@ -45,6 +46,7 @@ class Posts:
         publication: Publication,
         pictures: Pictures,
         environment: Environment,
+        instances: Usual,
     ) -> None:
         self._config = config
         self._database = database
@@ -52,6 +54,7 @@ class Posts:
         self._publication = publication
         self._pictures = pictures
         self._environment = environment
+        self._instances = instances
 
     def plan(self, now: datetime) -> list[Campaign]:
         """Freeze a post for each article that each channel has not looked at yet.
@@ -135,7 +138,9 @@ class Posts:
         content: Post | str
         try:
             articles = [article for _, article in entries]
-            content = roundup(self._publication, channel, articles, self._environment, at=now)
+            content = roundup(
+                self._publication, channel, articles, self._environment, at=now, network=self.network(name)
+            )
         except Refused as error:
             content = str(error)
         with self._database.write() as db:
@@ -173,17 +178,39 @@ class Posts:
         """
         channel = self.channel(name)
         shown = self.pictures(channel, article)
-        return post(self._publication, channel, article, shown, self._environment, utm=channel.utm, at=now)
+        return post(
+            self._publication,
+            channel,
+            article,
+            shown,
+            self._environment,
+            utm=channel.utm,
+            at=now,
+            network=self.network(name),
+        )
+
+    def network(self, name: str) -> limits.Network:
+        """What the channel's account takes."""
+        return self._instances.network(self.channel(name))
 
     def correction(self, name: str, article: Article, now: datetime) -> Post:
         """What is answered to a post of an article that has changed since."""
         channel = self.channel(name).model_copy(update={"template": "correction", "thread": 1})
         wordless = replace(article, wishes=replace(article.wishes, social_text=None, text={}))
-        return post(self._publication, channel, wordless, (), self._environment, utm=channel.utm, at=now)
+        return post(
+            self._publication,
+            channel,
+            wordless,
+            (),
+            self._environment,
+            utm=channel.utm,
+            at=now,
+            network=self.network(name),
+        )
 
     def pictures(self, channel: Channel, article: Article) -> list[Picture]:
         """What the channel shows of an article, within its network's limits."""
-        network = limits.network(channel.network)
+        network = self._instances.network(channel)
         shape = _shape(network.pictures)
         if channel.media == "none":
             return []
@@ -208,7 +235,7 @@ class Posts:
         channel = self.channel(name)
         has_code = channel.media in ("card", "qr") or (channel.link == "qr" and channel.media != "none")
         codes = codes_in(content.pictures, self._pictures.read) if has_code else None
-        return lint_post(content, link=channel.link, codes=codes, address=address)
+        return lint_post(content, link=channel.link, codes=codes, address=address, network=self.network(name))
 
     def _held_back(self, db: Connection, name: str, content: Post, address: str, now: datetime) -> str | None:
         """Why a person has to look at a post before it is sent, if so."""

@@ -153,7 +153,9 @@ def _as_spam(score: SpamScore) -> Finding:
 
 
 def _shown(app: App, name: str, content: Post, address: str | None) -> PreviewPost:
-    shown = PreviewPost(channel=name, account=app.publication.title, post=content)
+    shown = PreviewPost(
+        channel=name, account=app.publication.title, post=content, network=app.posts.network(name)
+    )
     if app.config.channels[name].lint == "off":
         return shown
     return replace(shown, findings=tuple(app.posts.lint(name, content, address)))

@@ -253,7 +253,9 @@ def test_what_a_network_cannot_do_is_told(tmp_path: Path):
         app.look()
         [campaign] = channel_campaigns(app).values()
         with app.database.write() as db:
-            content = Post(network="bluesky", text="ferry")
+            [hash_] = campaigns.renditions_of(db, campaign.id)
+            content = campaigns.rendition_of(db, hash_)
+            assert isinstance(content, Post)
             posts.accepted(db, campaign.id, content, Receipt(id="at://x", url="https://bsky.app/x"))
         write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
         app.look()

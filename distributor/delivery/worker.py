@@ -29,6 +29,7 @@ from distributor.delivery.routes import EmailWay, Routes, SocialWay, Way
 from distributor.errors import DatabaseError, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Digest, Picture, Post
 from distributor.providers.protocol import Allowing, EmailCalls, Finding, SocialCalls
+from distributor.providers.reasons import reason
 from distributor.store.database import Database
 
 POLL = 1.0  # seconds between looks for more, while anything is under way
@@ -261,7 +262,7 @@ class Worker:
             except SendError as error:
                 answer = error
             except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
-                answer = Unclear(f"{type(error).__name__}: {error}")
+                answer = Unclear(reason(f"{type(error).__name__}: {error}"))
             group.cancel_scope.cancel()
         if isinstance(answer, Exception):
             raise answer

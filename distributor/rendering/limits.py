@@ -92,12 +92,14 @@ def networks() -> Mapping[str, Network]:
     return MappingProxyType(TypeAdapter(dict[str, Network]).validate_python(tables))
 
 
-def network(name: str) -> Network:
-    """The network called *name*.
+def network(name: str | Network) -> Network:
+    """The network called *name*; what is one already stays as it is, such as that of one server.
 
     Raises:
         NotFound: with the names that exist.
     """
+    if isinstance(name, Network):
+        return name
     known = networks()
     if name not in known:
         raise NotFound(f"there is no network {name!r}; there are {', '.join(known)}")

@@ -100,13 +100,14 @@ def lint_post(
     link: Literal["url", "qr", "none"] = "none",
     codes: Sequence[str] | None = None,
     address: str | None = None,
+    network: limits.Network | None = None,
 ) -> list[Finding]:
     """What is wrong with *post*, errors first.
 
     *link* is what its channel wants. *codes* are what the QR codes in its pictures say, where it is to have
-    one; *address* is the article's, where that is known.
+    one; *address* is the article's, where that is known; *network* is what the account's own server takes.
     """
-    network = limits.network(post.network)
+    network = network or limits.network(post.network)
     found = [
         *_post_text(post, network),
         *_post_alts(post, network),

@@ -31,26 +31,27 @@ def post(
     *,
     utm: Mapping[str, str] | None = None,
     at: datetime | None = None,
+    network: limits.Network | None = None,
 ) -> Post:
     """*article* on *channel*, frozen: the text its network takes, its pictures and the payload.
 
     The article's own words go first, else title and summary. Where room is short, hashtags go before the
     summary gets too short, then the summary, then the end of the title, and last the link. *pictures* are
     what the channel shows, already fit for the network; *utm* tags the link; *at* is the time that the post
-    claims, else the article's own.
+    claims, else the article's own; *network* is what the account's own server takes, else what is usual.
 
     Raises:
         Refused: the network takes no post without a picture, and there is none.
         TemplateError: a template does not render.
     """
-    network = limits.network(channel.network)
+    network = network or limits.network(channel.network)
     if len(pictures) < network.pictures.at_least:
         raise Refused(f"{network.name} takes no post without a picture: set media to banner, card or qr")
     words = _words(publication, channel, article, utm or {})
     shown = tuple(
         _described(picture, words.title, network) for picture in pictures[: network.pictures.at_most]
     )
-    writer = _Writer(environment, publication, channel, article, with_picture=bool(shown))
+    writer = _Writer(environment, publication, channel, article, network, with_picture=bool(shown))
     composed = _composed(writer, words)
     rest = _rest(words, composed) if channel.thread > 1 and NETWORKS[channel.network].replies else ""
     made = Post(
@@ -67,7 +68,7 @@ def post(
     if not (composed.links or payloads.has_card(made, channel)):
         made = replace(made, link=None)
     moment = at or article.published_at
-    parts = tuple(_parts(rest, channel))
+    parts = tuple(_parts(rest, network, channel.thread - 1))
     more = tuple(
         payloads.payload(replace(made, text=part, pictures=(), link=None), channel, at=moment)
         for part in parts
@@ -81,12 +82,12 @@ def _rest(words: _Words, composed: _Composed) -> str:
     return words.own[len(said) :].strip() if words.own.startswith(said) else ""
 
 
-def _parts(rest: str, channel: Channel) -> Iterator[str]:
-    """*rest* in as many posts as the channel takes besides the first, each as long as the network takes."""
-    for _ in range(channel.thread - 1):
+def _parts(rest: str, network: limits.Network, most: int) -> Iterator[str]:
+    """*rest* in *most* posts at most, each as long as the network takes."""
+    for _ in range(most):
         if not rest:
             return
-        part = text.fit(rest, channel.network)
+        part = text.fit(rest, network)
         yield part
         rest = "" if part == rest else rest[len(part.removesuffix(text.ELLIPSIS)) :].strip()
 
@@ -107,6 +108,7 @@ def roundup(
     environment: Environment,
     *,
     at: datetime,
+    network: limits.Network | None = None,
 ) -> Post:
     """One post of several articles: as many titles as the network takes, and how many more there are.
 
@@ -114,7 +116,7 @@ def roundup(
         Refused: the network takes no post without a picture.
         TemplateError: a template does not render, or says too much.
     """
-    network = limits.network(channel.network)
+    network = network or limits.network(channel.network)
     if network.pictures.at_least:
         raise Refused(f"{network.name} takes no post without a picture, and a roundup has none")
     site = publication.base_url if channel.link == "url" and network.links != "none" else ""
@@ -131,7 +133,7 @@ def roundup(
             link=site,
         )
         words = text.clean(written, lines=True)
-        if text.fits(words, channel.network):
+        if text.fits(words, network):
             made = Post(
                 network=channel.network,
                 text=words,
@@ -241,6 +243,7 @@ class _Writer:
     publication: Publication
     channel: Channel
     article: Article
+    network: limits.Network
     with_picture: bool
 
     def write(self, words: _Words) -> str:
@@ -261,7 +264,7 @@ class _Writer:
         return text.clean(written, lines=True)
 
     def accepts(self, words: _Words) -> bool:
-        return text.fits(self.write(words), self.channel.network, with_picture=self.with_picture)
+        return text.fits(self.write(words), self.network, with_picture=self.with_picture)
 
     @property
     def template(self) -> str:
@@ -280,14 +283,14 @@ class _Composed:
 
 def _composed(writer: _Writer, words: _Words) -> _Composed:
     """The most of *words* that the network takes."""
-    name = limits.network(writer.channel.network).name
+    name = writer.network.name
     if chosen := next(filter(writer.accepts, _reductions(words, writer.accepts)), None):
         notes = tuple(_cut_notes(words, chosen, writer.channel, name))
         written = writer.write(chosen)
         return _Composed(text=written, own=chosen.own, links=_carries(written, chosen), notes=notes)
     # The template itself says too much: its beginning is better than nothing.
     written = writer.write(replace(words, summary="", hashtags=()))
-    cut = text.fit(written, writer.channel.network, with_picture=writer.with_picture)
+    cut = text.fit(written, writer.network, with_picture=writer.with_picture)
     if not cut:
         raise TemplateError(f"{writer.template}: what it says does not fit {name}, not even cut")
     return _Composed(text=cut, links=_carries(cut, words), notes=(f"the template's text was cut for {name}",))

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 
@@ -52,6 +52,7 @@ class PreviewPost:
     account: str  # the name that readers see
     post: Post
     findings: tuple[Finding, ...] | None = None
+    network: limits.Network | None = None  # what the account's own server takes
 
 
 def write_preview(
@@ -169,10 +170,10 @@ def _offline(shown: PreviewDigest, shelf: _Shelf) -> str:
 
 def _post(shown: PreviewPost, shelf: _Shelf) -> dict[str, object]:
     post = shown.post
-    network = limits.network(post.network)
+    network = shown.network or limits.network(post.network)
     carded = _is_carded(post)
     pictures = [_picture(picture, network, shelf) for picture in post.pictures]
-    sizes = text.sizes(post.text, post.network, with_picture=bool(post.pictures))
+    sizes = text.sizes(post.text, network, with_picture=bool(post.pictures))
     return {
         "key": post.articles[0].key if post.articles else post.title,
         "title": post.title,

@@ -10,6 +10,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from html import escape
 from itertools import pairwise
 from typing import Literal
@@ -49,7 +50,7 @@ def length(text: str, network: str) -> int:
     return _COUNTS[limits.network(network).text[0].counted](text)
 
 
-def sizes(text: str, network: str, *, with_picture: bool = False) -> list[Size]:
+def sizes(text: str, network: str | limits.Network, *, with_picture: bool = False) -> list[Size]:
     """*text* by every limit of *network*."""
     room = limits.network(network).room(with_picture=with_picture)
     return [
@@ -62,19 +63,18 @@ def count(text: str, counted: limits.Counted) -> int:
     return _COUNTS[counted](text)
 
 
-def fits(text: str, network: str, *, with_picture: bool = False, at_most: int | None = None) -> bool:
-    """Whether *network* takes *text*; *at_most* is what an instance allows instead of the first limit."""
+def fits(text: str, network: str | limits.Network, *, with_picture: bool = False) -> bool:
+    """Whether *network* takes *text*."""
     known = limits.network(network)
-    for position, limit in enumerate(known.room(with_picture=with_picture)):
-        allowed = at_most if at_most is not None and position == 0 else limit.at_most
-        if len(text) > allowed * POINTS_PER_UNIT or count(text, limit.counted) > allowed:
+    for limit in known.room(with_picture=with_picture):
+        if len(text) > limit.at_most * POINTS_PER_UNIT or count(text, limit.counted) > limit.at_most:
             return False
     return known.links_at_most is None or len(links(text)) <= known.links_at_most
 
 
-def fit(text: str, network: str, *, with_picture: bool = False, at_most: int | None = None) -> str:
+def fit(text: str, network: str | limits.Network, *, with_picture: bool = False) -> str:
     """*text*, or as much of it as *network* takes and an ellipsis; see `longest`."""
-    return longest(text, lambda cut: fits(cut, network, with_picture=with_picture, at_most=at_most))
+    return longest(text, lambda cut: fits(cut, network, with_picture=with_picture))
 
 
 def clip(text: str, limit: limits.TextLimit) -> str:
@@ -234,24 +234,81 @@ def _utf16(text: str) -> int:
     return len(text) + sum(1 for character in text if character > "\uffff")
 
 
-def _graphemes(text: str) -> int:
-    return sum(1 for _ in _GRAPHEME.finditer(text))
-
-
 def _mastodon(text: str) -> int:
-    """Mastodon's status_length_validator.rb, with twitter-text's idea of an address."""
+    """Mastodon's status_length_validator.rb: an address as 23, a mention without its server."""
+    entities = [*_addresses(untangled := _untangled(text)), *_mentions(untangled)]
+    pieces, position = [], 0
+    for start, end, short in sorted(entities):
+        if start >= position:  # of two that overlap, the first counts
+            pieces += [untangled[position:start], short]
+            position = end
+    return _graphemes("".join([*pieces, untangled[position:]]))
+
+
+def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
+    """Start, end and what counts instead of each address that Mastodon finds (extractor.rb)."""
+    if ":" not in text:
+        return
     # Imported here: its tables take a third of a second, and most commands count nothing.
-    from twitter_text import extract_urls_with_indices
+    from twitter_text.extract_urls import is_valid_url
 
-    found = extract_urls_with_indices(_untangled(text), extract_urls_without_protocol=False)
-    for url in reversed(found):
-        start, end = url["indices"]
-        text = text[:start] + "x" * 23 + text[end:]
-    return _graphemes(_REMOTE.sub(r"@\1", text))
+    for found in _address().finditer(text):
+        scheme, domain = found["scheme"], found["domain"]
+        if scheme and is_valid_url(found["url"], scheme, domain):
+            yield found.start("url"), found.end("url"), "x" * 23
 
 
-# Account::MENTION_RE in Mastodon's app/models/account.rb
-_REMOTE = regex.compile(r"(?<![=/\w])@([a-z0-9_]+(?:[.-]+[a-z0-9_]+)*)@\w+(?:[.-]+\w+)*", regex.IGNORECASE)
+@cache
+def _address() -> regex.Pattern[str]:
+    """An address as Mastodon's config/initializers/twitter_regex.rb changes twitter-text's.
+
+    It has schemes of its own, its paths may have letters of any script, and none ends with "=".
+    """
+    from twitter_text.regexp.valid_domain import valid_domain
+    from twitter_text.regexp.valid_url_balanced_parens import valid_url_balanced_parens
+    from twitter_text.regexp.valid_url_preceding_chars import valid_url_preceding_chars
+
+    inside = r"[^\s<>()?]"
+    brackets = rf"\((?:{inside}+|{inside}*\({inside}+\){inside}*)\)"
+    last = rf"(?:[^\s()?!*\"'「」<>;:=,.$%\[\]~&|@]|{valid_url_balanced_parens.pattern})"
+    path = rf"(?:{inside}*(?:{brackets}{inside}*)*{last}|{inside}+/)"
+    others = "\u00a0-\ud7ff\uf900-\ufdcf\ufdf0-\uffef\ue000-\uf8ff\U00010000-\U0010fffd"
+    query = rf"\?[a-z0-9!?*'();:&=+$/%#\[\]\-_.,~|@^{others}]*[a-z0-9_&=#/\-{others}]"
+    return regex.compile(
+        rf"(?:{valid_url_preceding_chars.pattern})"
+        rf"(?P<url>(?P<scheme>(?:https?|dat|dweb|ipfs|ipns|ssb|gopher|gemini)://)?"
+        rf"(?P<domain>{valid_domain.pattern})(?::[0-9]+)?(?:/{path}*)?(?:{query})?)",
+        regex.IGNORECASE,
+    )
+
+
+def _mentions(text: str) -> Iterator[tuple[int, int, str]]:
+    for found in _REMOTE.finditer(text):
+        yield found.start(), found.end(), f"@{found['name']}"
+
+
+# Account::MENTION_RE in Mastodon's app/models/account.rb, and what may not follow it (twitter-text).
+_REMOTE = regex.compile(
+    r"(?<![=/\w])@(?P<name>[a-z0-9_]+(?:[.-]+[a-z0-9_]+)*)(?:@\w+(?:[.-]+\w+)*)?+"
+    r"(?![@＠]|://|[À-ÖØ-öø-ÿĀ-ɏɓɔɖɗəɛɣɨɯɲʉʻ\u0300-\u036FḀ-ỿ])",
+    regex.IGNORECASE,
+)
+
+
+def _graphemes(text: str) -> int:
+    """Graphemes as Unicode counted them before 15.1, when a conjunct of an Indian script was two or more.
+
+    Mastodon's Ruby does so up to 3.4 (ruby/ruby #12798), and each of Bluesky's servers as its own Unicode
+    says: 15.1 joined six scripts, 17 joins Khmer and more (seen 2026-11-23). None counts more than this.
+    """
+    found = _GRAPHEME.findall(text)
+    if not _LINKER.search(text):
+        return len(found)
+    return sum(1 + len(_CONJOINED.findall(grapheme)) for grapheme in found)
+
+
+_LINKER = regex.compile(r"\p{InCB=Linker}")
+_CONJOINED = regex.compile(r"(?<=[\p{M}\u200C\u200D])\p{InCB=Consonant}")
 
 
 def _weighted(text: str) -> int:

@@ -44,14 +44,17 @@ class Mastodon:
 
     @asynccontextmanager
     async def connected(self, keyring: Keyring) -> AsyncIterator[Calls]:
-        server = self.settings.account.rpartition("@")[2]
         headers = {
             "Authorization": f"Bearer {self.settings.key.get_secret_value()}",
             "Accept-Language": "en",  # some of its errors are told apart by their words
         }
-        base_url = self.settings.base_url or f"https://{server}"
-        async with http.client(base_url, headers=headers, transport=self.transport) as opened:
+        async with http.client(server(self.settings), headers=headers, transport=self.transport) as opened:
             yield Calls(opened)
+
+
+def server(settings: Channel) -> str:
+    """The address of the account's server."""
+    return settings.base_url or f"https://{settings.account.rpartition('@')[2]}"
 
 
 @dataclass(frozen=True, slots=True)
