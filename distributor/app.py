@@ -361,11 +361,14 @@ class App:
                 made.append(self.editions.make(order, now))
             except DistributorError as error:
                 failed[order.name] = error
-        corrected = self.corrections.plan(list(self.config.channels), now)
-        posts = self.posts.plan(now)
+        for what, plan in (("corrections", self.corrections.plan), ("posts", self.posts.plan)):
+            try:
+                made += plan(now)
+            except DistributorError as error:
+                failed[what] = error
         if failed:
             raise next(iter(failed.values()))
-        return [campaign for campaign in made if campaign is not None] + corrected + posts
+        return [campaign for campaign in made if campaign is not None]
 
     def order(self, newsletter: str, articles: Sequence[str] = (), *, to: str | None = None) -> Order:
         """An edition by hand: of what is new to each reader, or of these articles by themselves.

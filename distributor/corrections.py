@@ -33,7 +33,7 @@ class Corrections:
         self._shelf = shelf
         self._posts = posts
 
-    def plan(self, channels: Sequence[str], now: datetime) -> list[Campaign]:
+    def plan(self, now: datetime) -> list[Campaign]:
         """Freeze what the changes since the last look want.
 
         Raises:
@@ -41,7 +41,7 @@ class Corrections:
         """
         made: list[Campaign | None] = []
         failures: list[DistributorError] = []
-        for name in channels:
+        for name in self._posts.channels:
             with self._database.read() as db:
                 changed = store.changed(db, name)
             withdrawn = [row for row, _, is_public in changed if not is_public]

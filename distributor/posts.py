@@ -332,6 +332,10 @@ class Posts:
     def _zone(self, channel: Channel) -> ZoneInfo:
         return ZoneInfo(channel.timezone or self._publication.timezone)
 
+    @property
+    def channels(self) -> list[str]:
+        return list(self._config.channels)
+
     def channel(self, name: str) -> Channel:
         try:
             return self._config.channels[name]

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 
 from distributor.config import Config
 from distributor.delivery.routes import Route
-from distributor.store import accounts, alerts, credentials
+from distributor.model import DeliveryState
+from distributor.store import accounts, alerts, credentials, health
 from distributor.vendors import OUTBOX
 
 BEFORE = (14, 7, 1)  # days before an account's key ends
@@ -18,14 +19,21 @@ LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a per
 
 def watch(db: Connection, config: Config, routes: Mapping[str, Route], now: datetime) -> None:
     """Raise what is to be raised at *now*; each alert once."""
-    for key, text in (*_unclear(db, routes, now), *_expiring(db, config, routes, now)):
+    found = (
+        *_unclear(db, routes, now),
+        *_refused(db),
+        *_awaiting(db),
+        *_expiring(db, config, routes, now),
+        *_in_trouble(db, config, routes),
+    )
+    for key, text in found:
         alerts.raise_alert(db, key, text, now=now)
 
 
 def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:
     """Posts of which nobody can say whether they are there."""
     ways = {way.name: way for route in routes.values() for way in route.ways}
-    for row in accounts.posts_unclear(db):
+    for row in accounts.posts_in(db, DeliveryState.UNCLEAR):
         way = ways.get(row.provider or "")
         is_asked = way is not None and way.found_after is not None
         if is_asked and row.called_at and now - row.called_at < LOOKED_UP:
@@ -36,6 +44,39 @@ def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iter
             f"account, then: distributor campaigns settle {row.campaign} --as accepted (it is there) or "
             "--as again (it is not)",
         )
+
+
+def _refused(db: Connection) -> Iterator[tuple[str, str]]:
+    """Posts that a network refused, or that were given up."""
+    for row in accounts.posts_in(db, DeliveryState.REFUSED):
+        yield (
+            f"refused {row.campaign} {row.attempt}",
+            f"{row.channel}: “{row.title}” was not posted: {row.reason}. Once that is mended: "
+            f"distributor campaigns retry {row.campaign}",
+        )
+
+
+def _awaiting(db: Connection) -> Iterator[tuple[str, str]]:
+    """Posts that are held back until a person has looked at them."""
+    for row in accounts.posts_awaiting(db):
+        yield (
+            f"awaiting {row.campaign}",
+            f"{row.channel}: “{row.title}” awaits approval ({row.reason}): distributor campaigns approve "
+            f"{row.campaign}, or cancel",
+        )
+
+
+def _in_trouble(db: Connection, config: Config, routes: Mapping[str, Route]) -> Iterator[tuple[str, str]]:
+    """Accounts on networks that take nothing until a person mends them, or have been away for long."""
+    healths = health.healths(db)
+    for name, channel in config.channels.items():
+        own = healths.get(routes[name].ways[0].name) if channel.account != OUTBOX and name in routes else None
+        if own and own.is_down and own.held_until:
+            yield (
+                f"down {own.name} {own.held_until:%Y-%m-%d}",
+                f"{name}: {channel.account} on {channel.network} takes nothing now: {own.reason}. "
+                "Its posts wait",
+            )
 
 
 def _expiring(

@@ -51,6 +51,60 @@ def test_an_unclear_post_is_told_with_the_command_that_settles_it(tmp_path: Path
         assert DeliveryState.UNCLEAR not in {row.state for row in app.open_batches(batch.campaign)}
 
 
+def test_a_refused_post_is_told_until_it_is_tried_again(tmp_path: Path):
+    """With the reason, and the command that tries it again; each refusal once."""
+    clock = Clock()
+    with opened(workspace(tmp_path, config=ACCOUNT.format(more="")), clock) as app:
+        app.look()
+        write_article(tmp_path, "ferry", title="The ferry sails again", published_at=clock())
+        clock.go_on(minutes=1)
+        app.look()
+        lane = Lane(provider="telegram @news", channels=("chat",), campaigns=())
+        for heard in (1, 2):
+            with app.database.write() as db:
+                batch = ledger.claim(db, lane, worker="w", now=clock(), lease=timedelta(seconds=20))
+                assert batch
+                ledger.finish(db, batch, DeliveryState.REFUSED, reason="400 the chat takes no links")
+            [alert] = app.alerts()
+            assert "the chat takes no links" in alert.text
+            assert f"distributor campaigns retry {batch.campaign}" in alert.text
+            assert app.told(alert)
+            assert app.alerts() == []
+            assert app.retry(batch.campaign) == 1, heard
+
+
+def test_an_account_that_takes_nothing_is_told_of(tmp_path: Path):
+    """Nobody answers there: after some tries the channel is left alone, and a person hears of it that day."""
+    clock = Clock()
+    with opened(workspace(tmp_path, config=ACCOUNT.format(more="")), clock) as app:
+        app.look()
+        for name in ("ferry", "storm", "harbour"):
+            write_article(tmp_path, name, published_at=clock())
+        clock.go_on(minutes=1)
+        app.look()
+        heard = []
+        for _ in range(4):
+            app.deliver()
+            heard += [alert.text for alert in app.alerts() if app.told(alert)]
+            clock.go_on(minutes=5)
+        assert any("@news on telegram takes nothing now: no connection" in text for text in heard)
+        assert all("token-of-a-bot" not in text for text in heard)
+
+
+def test_a_post_that_awaits_approval_is_told(tmp_path: Path):
+    """What is over the budget does not wait unseen."""
+    clock = Clock()
+    money = '[channels.news]\nnetwork = "x"\nmedia = "none"\nmonthly_budget = 0.1'
+    with opened(workspace(tmp_path, config=money), clock) as app:
+        app.look()
+        write_article(tmp_path, "ferry", published_at=clock())
+        clock.go_on(minutes=1)
+        app.look()
+        [alert] = app.alerts()
+        assert "monthly_budget" in alert.text
+        assert "distributor campaigns approve" in alert.text
+
+
 @pytest.mark.parametrize(
     ("days", "told"),
     [(30, 0), (13.9, 1), (6.9, 1), (0.9, 1), (-1, 1)],

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Connection,
     Row,
     Select,
@@ -16,7 +17,7 @@ from sqlalchemy import (
     select,
 )
 
-from distributor.model import DeliveryState
+from distributor.model import CampaignState, DeliveryState
 from distributor.store.ledger import is_state
 from distributor.store.schema import article as article_table
 from distributor.store.schema import batch, campaign, delivery, rendition_article
@@ -190,8 +191,8 @@ def posts_queued(db: Connection) -> list[tuple[str, datetime, str]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnclearPost:
-    """A post of which nobody can say whether it is there."""
+class PostRow:
+    """A post that a person may have to look at."""
 
     campaign: int
     channel: str
@@ -202,15 +203,26 @@ class UnclearPost:
     reason: str | None
 
 
-def posts_unclear(db: Connection) -> list[UnclearPost]:
-    """The posts that are unclear now, by campaign."""
+def posts_in(db: Connection, state: DeliveryState) -> list[PostRow]:
+    """The posts that are in *state* now, by campaign."""
+    query = _posts(batch.c.reason).where(is_state(state))
+    return [PostRow(**row._mapping) for row in db.execute(query)]
+
+
+def posts_awaiting(db: Connection) -> list[PostRow]:
+    """The posts that are held back for approval, with what holds them."""
+    query = _posts(campaign.c.reason).where(campaign.c.state == CampaignState.AWAITING_APPROVAL)
+    return [PostRow(**row._mapping) for row in db.execute(query)]
+
+
+def _posts(reason: ColumnElement[str | None]) -> Select[Any]:
     title = (
         select(func.min(article_table.c.title))
         .join(rendition_article, rendition_article.c.article == article_table.c.id)
         .where(rendition_article.c.rendition == batch.c.rendition)
         .scalar_subquery()
     )
-    query = (
+    return (
         select(
             batch.c.campaign,
             campaign.c.channel,
@@ -218,13 +230,12 @@ def posts_unclear(db: Connection) -> list[UnclearPost]:
             batch.c.provider,
             batch.c.attempt,
             batch.c.called_at,
-            batch.c.reason,
+            reason.label("reason"),
         )
         .join(campaign, campaign.c.id == batch.c.campaign)
-        .where(campaign.c.kind == "post", is_state(DeliveryState.UNCLEAR))
+        .where(campaign.c.kind == "post")
         .order_by(batch.c.campaign)
     )
-    return [UnclearPost(**row._mapping) for row in db.execute(query)]
 
 
 def titles_of(db: Connection, campaigns: Iterable[int]) -> dict[int, str]:

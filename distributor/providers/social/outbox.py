@@ -29,7 +29,7 @@ class Outbox:
     it could not name a folder. Names that start with a dot are unfinished; nobody reads them.
     """
 
-    limits = SocialLimits(repeatable_for=FOR_EVER, in_flight=2)
+    limits = SocialLimits(repeatable_for=FOR_EVER)
 
     def __init__(self, path: Path, *, channel: str) -> None:
         self._channel = channel
