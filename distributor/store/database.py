@@ -13,7 +13,7 @@ from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 
 from distributor.errors import Conflict, DatabaseError
 
@@ -186,6 +186,9 @@ CONFLICTS = ("40001", "40P01")  # PostgreSQL: serialization_failure, deadlock_de
 def _told_plainly(engine: Engine) -> Iterator[None]:
     try:
         yield
+    except PendingRollbackError as error:  # the connection went away where a part of it was undone already
+        told = "the connection to the database was lost in the middle; nothing of this step was kept"
+        raise DatabaseError(told) from error
     except DBAPIError as error:
         if getattr(error.orig, "sqlstate", None) in CONFLICTS:
             raise Conflict(f"another process did the same at the same moment: {error.orig}") from error

@@ -9,6 +9,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
+from sqlalchemy.exc import PendingRollbackError
 
 from distributor.errors import DatabaseError
 from distributor.store import database as module
@@ -132,3 +133,9 @@ def test_a_file_that_is_no_database_is_said_plainly(tmp_path: Path):
     with pytest.raises(DatabaseError, match="not a database"):
         Database(f"sqlite:///{path}").upgrade()
     assert path.read_text().startswith("Dear reader")
+
+
+def test_a_connection_that_is_lost_in_the_middle_is_told_plainly(database: Database):
+    """Where a part of the transaction was undone already, the library's own word for it is no traceback."""
+    with pytest.raises(DatabaseError, match="lost in the middle"), database.write():
+        raise PendingRollbackError("Can't reconnect until invalid transaction is rolled back.")
