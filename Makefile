@@ -2,7 +2,7 @@
 # make test   what CI runs: format, lint, types, import contracts, tests
 # make bench  figures with their targets, into benchmarks/results/
 # make bench-send  whole sending to simulated vendors, up to a million readers: 20 minutes
-# make chaos  a thousand runs in which everything is killed at random, into benchmarks/results/ (45 minutes)
+# make chaos  a thousand runs each of mail and of posts, in which everything is killed, into benchmarks/results/ (70 minutes)
 # make pds    install a real Bluesky server for tests that post to one: 560 MB, two minutes, once
 # make lock   pin the newest releases that pyproject.toml allows
 
@@ -54,6 +54,7 @@ bench-send: $(VENV)/.dev
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos
+	$(BIN)/python -m tests.chaos.posting --runs 1000
 
 pds:
 	tests/providers/pds/prepare.sh
