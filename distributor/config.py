@@ -23,6 +23,7 @@ from email_validator import EmailNotValidError, validate_email
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -131,6 +132,10 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _one_or_two(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, AfterValidator(_readable_cron)]
 HeaderText = Annotated[str, AfterValidator(_no_header_injection)]
@@ -139,6 +144,8 @@ MailAddress = Annotated[HeaderText, AfterValidator(_mail_address)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]  # BCP 47
 TimeSpan = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d-\d\d:\d\d$"), AfterValidator(_time_span)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_two), Field(max_length=2)]
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_two), Field(max_length=2)]
 Name = Annotated[str, AfterValidator(_plain_name)]  # of a table; folders and headers are named by it
 Topic = Annotated[str, AfterValidator(_one_topic)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
@@ -201,6 +208,20 @@ class Dkim(_Table):
     domain: str | None = None  # default: that of the newsletter's from
 
 
+class WebhookSettings(_Table):
+    """How a provider's events are known to come from it; which of these a type knows is in its docs.
+
+    Of each, a second value may stand beside the first while one is exchanged for the other: `["new", "old"]`.
+    """
+
+    secret: Secrets = ()  # that signs them
+    public_key: Texts = ()  # sendgrid: that their signature is checked with
+    username: Texts = ()  # HTTP Basic, where the vendor signs nothing
+    password: Secrets = ()
+    token: Secrets = ()  # HTTP Bearer, where the vendor signs nothing
+    topics: tuple[str, ...] = ()  # ses: the SNS topics that are ours, by ARN
+
+
 class Provider(_Table):
     """An account that takes mail; which settings a type knows is in `distributor.vendors`."""
 
@@ -220,6 +241,7 @@ class Provider(_Table):
     dkim: Dkim | None = None  # smtp
     connections: int = Field(8, ge=1, le=100)  # smtp: at once
     base_url: WebAddress | None = None  # default: the vendor's own
+    webhook: WebhookSettings = WebhookSettings()
     limits: Limits = Limits()
     warm_up: Mapping[str, date] = {}  # sending domain -> the day of its first mail
 
@@ -504,6 +526,7 @@ def _names_beside(keys: list[str]) -> list[str]:
         "channels": Channel,
         "limits": Limits,
         "dkim": Dkim,
+        "webhook": WebhookSettings,
     }
     table: type[_Table] = Config
     if len(keys) > 1:

@@ -6,6 +6,9 @@ DistributorError
 ├── DatabaseError    the database is newer than the program, busy, full or away: nothing was half-done
 │   └── Conflict     another process changed the same rows: do it again
 ├── TemplateError    a template has an error, at a file and line
+├── HookError        what came to a webhook is not taken
+│   ├── Forged       it is not signed by whom it says it is from, or for another account: 401
+│   └── Unreadable   it is signed, and nothing can be read from it: 400
 ├── NotFound         no article, newsletter, channel, campaign or subscriber of that name
 └── SendError        why a message has no receipt
     ├── Refused      the provider will never accept this message: record it, move on
@@ -71,6 +74,18 @@ class NotFound(DistributorError):
     """Nothing of that name exists; the message says which names do."""
 
     exit_code = 2
+
+
+class HookError(DistributorError):
+    """What came to a webhook is not taken; nothing of it was kept."""
+
+
+class Forged(HookError):
+    """Nothing shows that it comes from where it says."""
+
+
+class Unreadable(HookError):
+    """It is no event, nor a list of them."""
 
 
 class SendError(DistributorError):

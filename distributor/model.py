@@ -171,6 +171,60 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+class EventType(StrEnum):
+    """What a provider reports of a message that it took; the field's own words."""
+
+    QUEUED = "queued"
+    SENT = "sent"
+    REJECTED = "rejected"  # the provider itself would not send it
+    FAILED = "failed"  # the provider could not send it
+    BOUNCED = "bounced"
+    DEFERRED = "deferred"
+    DELIVERED = "delivered"
+    OPENED = "opened"
+    CLICKED = "clicked"
+    COMPLAINED = "complained"
+    UNSUBSCRIBED = "unsubscribed"
+    SUBSCRIBED = "subscribed"
+    UNKNOWN = "unknown"  # vendors add kinds without asking
+
+
+class RejectReason(StrEnum):
+    """Why a message did not reach its reader."""
+
+    INVALID = "invalid"
+    BOUNCED = "bounced"
+    TIMED_OUT = "timed_out"
+    BLOCKED = "blocked"
+    SPAM = "spam"
+    UNSUBSCRIBED = "unsubscribed"
+    OTHER = "other"
+
+
+BounceClass = Literal["hard", "soft"]  # hard: the address takes nothing, now or later
+Hand = Literal["human", "bot", "unknown"]  # whose open or click it was
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that a provider reports of one message, in our words."""
+
+    type: EventType
+    id: str  # the vendor's own, or made of what tells this event from every other
+    occurred_at: datetime  # aware, UTC
+    said: str  # what the vendor calls it
+    address: str = ""  # the recipient's, as the vendor writes it
+    key: str = ""  # our delivery's, which the message carried
+    message_id: str = ""  # the vendor's
+    reject_reason: RejectReason | None = None
+    bounce_class: BounceClass | None = None
+    description: str = ""  # the receiving server's words, or the vendor's
+    link: str = ""  # that was clicked
+    user_agent: str = ""
+    by: Hand | None = None  # of opens and clicks
+    raw: bytes = b""  # this event alone, as JSON
+
+
 class CampaignState(StrEnum):
     """draft → (awaiting approval) → scheduled → sending ⇄ paused → done | cancelled | skipped."""
 

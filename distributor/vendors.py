@@ -16,6 +16,8 @@ class Vendor:
     regions: tuple[str, ...] = ()  # those it knows by name, besides its first
     inline_pictures: bool = True  # takes pictures inside its mails
     one_click: bool = True  # carries each reader's own List-Unsubscribe (RFC 8058)
+    hook: str = ""  # the class of its webhook, below `distributor.providers.email`
+    signs_with: tuple[str, ...] = ()  # settings of `webhook`, each enough to know its events by
 
 
 VENDORS: Mapping[str, Vendor] = {
@@ -26,7 +28,13 @@ VENDORS: Mapping[str, Vendor] = {
     "mailersend": Vendor(at="mailersend:MailerSend", needs=("key",), one_click=False),
     "mailjet": Vendor(at="mailjet:Mailjet", needs=("key", "secret")),
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
-    "postmark": Vendor(at="postmark:Postmark", needs=("key",), takes=("stream",)),
+    "postmark": Vendor(
+        at="postmark:Postmark",
+        needs=("key",),
+        takes=("stream",),
+        hook="postmark:PostmarkWebhook",
+        signs_with=("password",),
+    ),
     # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
     "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
     "sendgrid": Vendor(at="sendgrid:SendGrid", needs=("key",), takes=("region",), regions=("eu",)),
@@ -43,7 +51,7 @@ VENDORS: Mapping[str, Vendor] = {
     ),
 }
 
-COMMON = frozenset({"type", "base_url", "limits", "warm_up"})  # settings of every type
+COMMON = frozenset({"type", "base_url", "limits", "warm_up", "webhook"})  # settings of every type
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -54,6 +54,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[web]": config.Web,
     "[pictures]": config.Pictures,
     "[providers.NAME]": config.Provider,
+    "webhook": config.WebhookSettings,
     "limits": config.Limits,
     "[newsletters.NAME]": config.Newsletter,
     "[channels.NAME]": config.Channel,
@@ -409,7 +410,11 @@ def settings(model: type[BaseModel]) -> dict[str, Any]:
 
 def default(field: Any) -> Any:
     """What a setting is when it is left out, as TOML would have it; None where it is nothing."""
-    return None if field.is_required() else to_jsonable_python(field.default, exclude_none=True)
+    if field.is_required():
+        return None
+    if isinstance(field.default, BaseModel):
+        return field.default.model_dump(exclude_defaults=True)
+    return to_jsonable_python(field.default, exclude_none=True)
 
 
 def words_taken(annotation: Any) -> Iterator[str]:

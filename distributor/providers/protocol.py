@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
-from distributor.model import Answer, Batch, Digest, Email, Picture, Post, Receipt
+from distributor.model import Answer, Batch, Digest, Email, Event, Picture, Post, Receipt
 from distributor.providers.email.mime import Sender
 
 Media = Callable[[Picture], bytes]  # a picture's bytes
@@ -68,6 +68,36 @@ class Finding(Protocol):
 
         Raises:
             SendError: the provider did not say.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """One request to a vendor's webhook, as it came."""
+
+    body: bytes
+    headers: Mapping[str, str]  # names in lower case
+    received_at: datetime  # aware, UTC
+
+
+class Webhook(Protocol):
+    """What a vendor reports, at an address of ours."""
+
+    @property
+    def stops_with(self) -> int:
+        """The HTTP status after which the vendor does not send the same again: for what can never be read."""
+        ...
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        """What it tells; nothing, where it only asks whether we are there.
+
+        A kind of event that is not known is an event too, of the type `UNKNOWN`.
+
+        Raises:
+            Forged: nothing shows that the vendor sent it, to us.
+            Unreadable: it is from the vendor, and has no events in it.
+            TryLater: it cannot be told at the moment; the vendor is to send it again.
         """
         ...
 

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -14,10 +14,10 @@ import orjson
 
 from distributor.config import Provider
 from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.model import Answer, Batch, BounceClass, Digest, Email, Event, EventType, RejectReason
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_headers, shown_mailbox
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import split
 
@@ -192,3 +192,79 @@ def judge(answer: httpx.Response) -> SendError | None:
     if code in LATER:
         return TryLater(http.said(answer))
     return SomeRefused(http.said(answer)) if code in ADDRESS else None
+
+
+# --- what it reports: https://postmarkapp.com/developer/webhooks/webhooks-overview (read 2026-11-23) ---
+
+RECORDS = {  # RecordType -> ours, and where it says when and to whom
+    "Delivery": (EventType.DELIVERED, "DeliveredAt", "Recipient"),
+    "Bounce": (EventType.BOUNCED, "BouncedAt", "Email"),
+    "SpamComplaint": (EventType.COMPLAINED, "BouncedAt", "Email"),
+    "Open": (EventType.OPENED, "ReceivedAt", "Recipient"),
+    "Click": (EventType.CLICKED, "ReceivedAt", "Recipient"),
+    "SubscriptionChange": (EventType.UNSUBSCRIBED, "ChangedAt", "Recipient"),
+}
+BOUNCES: Mapping[str, tuple[EventType, BounceClass | None, RejectReason]] = {  # Type of a bounce -> ours
+    # https://postmarkapp.com/developer/api/bounce-api#bounce-types (read 2026-11-23)
+    "HardBounce": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+    "BadEmailAddress": (EventType.BOUNCED, "hard", RejectReason.INVALID),
+    "SoftBounce": (EventType.BOUNCED, "soft", RejectReason.BOUNCED),
+    "Transient": (EventType.DEFERRED, "soft", RejectReason.TIMED_OUT),
+    "DnsError": (EventType.BOUNCED, "soft", RejectReason.TIMED_OUT),
+    "Blocked": (EventType.BOUNCED, "soft", RejectReason.BLOCKED),
+    "DMARCPolicy": (EventType.REJECTED, None, RejectReason.BLOCKED),
+    "SpamNotification": (EventType.BOUNCED, "soft", RejectReason.SPAM),
+    "SpamComplaint": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "ManuallyDeactivated": (EventType.REJECTED, None, RejectReason.BLOCKED),
+    "Unsubscribe": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "SMTPApiError": (EventType.FAILED, None, RejectReason.OTHER),
+    "TemplateRenderingFailed": (EventType.FAILED, None, RejectReason.OTHER),
+}  # any other bounce is a soft one: an address is silenced only on a word that we know
+
+
+@dataclass(frozen=True, slots=True)
+class PostmarkWebhook:
+    """Signs nothing: a name and password stand in the address of the webhook.
+
+    Only bounces have an id of their own.
+    """
+
+    settings: Provider
+    stops_with = 403
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        hooks.known_by_password(hook, self.settings.webhook)
+        return [event_of(told, hook.received_at) for told in hooks.objects(hooks.json_of(hook))]
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
+    with hooks.reading():
+        said = str(told["RecordType"])
+        type_, when, whom = RECORDS.get(said, (EventType.UNKNOWN, "ReceivedAt", "Recipient"))
+        at = hooks.moment(told[when]) if told.get(when) else received_at
+        kind: tuple[EventType, BounceClass | None, RejectReason | None] = (type_, None, None)
+        if said == "Bounce":
+            said = f"Bounce {told['Type']}"
+            kind = BOUNCES.get(told["Type"], (EventType.BOUNCED, "soft", RejectReason.OTHER))
+            if told.get("Inactive") and kind[0] is EventType.BOUNCED:  # it sends there no more
+                kind = (kind[0], "hard", kind[2])
+        if type_ is EventType.UNSUBSCRIBED and not told.get("SuppressSending"):
+            kind = (EventType.SUBSCRIBED, None, None)
+        agent = hooks.text_of(told.get("UserAgent"))
+        message, address = hooks.text_of(told.get("MessageID")), hooks.text_of(told.get(whom))
+        return Event(
+            type=kind[0],
+            id=str(told.get("ID") or hooks.id_of(said, message, address, at, told.get("OriginalLink"))),
+            occurred_at=at,
+            said=said,
+            address=address,
+            key=hooks.text_of((told.get("Metadata") or {}).get("delivery")),
+            message_id=message,
+            reject_reason=kind[2],
+            bounce_class=kind[1],
+            description=hooks.text_of(told.get("Details") or told.get("Description")),
+            link=hooks.text_of(told.get("OriginalLink"), most=2000),
+            user_agent=agent,
+            by=hooks.hand(agent) if kind[0] in (EventType.OPENED, EventType.CLICKED) else None,
+            raw=hooks.raw_of(told),
+        )
