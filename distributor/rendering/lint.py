@@ -111,6 +111,7 @@ def lint_post(
     found = [
         *_post_text(post, network),
         *_post_alts(post, network),
+        *_post_pictures(post),
         *_post_link(post, network, link),
         *_marks({"text": post.text}),
         *(_code(post, codes, address) if codes is not None else ()),
@@ -339,6 +340,13 @@ def _post_alts(post: Post, network: limits.Network) -> Iterator[Finding]:
         elif count > network.alt.at_most:
             too_long = f"the alternative text is too long for {network.name}"
             yield _error("alt", "picture", f"{too_long}: {count} of {network.alt.at_most}")
+
+
+def _post_pictures(post: Post) -> Iterator[Finding]:
+    """What was drawn in place of a banner that the article names; a QR code is right when it is drawn."""
+    for picture in post.pictures:
+        if (picture.note or "").startswith("drawn: the banner"):
+            yield _warning("picture", "picture", f"was {picture.note}")
 
 
 def _post_link(post: Post, network: limits.Network, wanted: str) -> Iterator[Finding]:

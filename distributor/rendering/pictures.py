@@ -97,9 +97,8 @@ class Pictures:
         try:
             picture = self._once(self._banner_key(article), lambda: self._mail_banner(article))
         except (Unavailable, NotAPicture) as reason:
-            picture = self._drawn(
-                article, _why_drawn("banner", article.banner_file or article.banner, reason)
-            )
+            named = article.banner_file or article.banner
+            picture = self._drawn(article, _why_drawn(article, "banner", named, reason))
         return replace(picture, alt=self._alt(article))
 
     def qr(self, article: Article) -> Picture:
@@ -108,7 +107,8 @@ class Pictures:
         try:
             picture = self._once(key, lambda: self._site_qr(article))
         except (Unavailable, NotAPicture) as reason:
-            picture = self._drawn_qr(article, _why_drawn("QR picture", article.qr_file or article.qr, reason))
+            named = article.qr_file or article.qr
+            picture = self._drawn_qr(article, _why_drawn(article, "QR picture", named, reason))
         return replace(picture, alt=f"QR: {article.url}")
 
     def card(
@@ -123,7 +123,9 @@ class Pictures:
             made = card(self._publication, article, photo, qr_target, size)
             return Made(encoded=made.picture, note=made.note)
 
-        return replace(self._once(key, compose), alt=self._alt(article))
+        picture = self._once(key, compose)
+        why = banner.note if _is_drawn(banner) and (article.banner_file or article.banner) else None
+        return replace(picture, alt=self._alt(article), note=_joined(why, picture.note))
 
     def fitted(self, picture: Picture, shape: Shape) -> Picture:
         """*picture* as a network takes it, at the best quality that fits; itself if it fits already.
@@ -138,9 +140,7 @@ class Pictures:
 
         made = self._once(_key("fitted", picture.hash, repr(shape)), refit)
         note = f"fitted to {made.width} x {made.height}, {made.size:,} bytes"
-        return replace(
-            made, alt=picture.alt, url=picture.url, note=f"{picture.note}; {note}" if picture.note else note
-        )
+        return replace(made, alt=picture.alt, url=picture.url, note=_joined(picture.note, note))
 
     def thumbnail(self, picture: Picture) -> Picture:
         """*picture* for the place beside a teaser: at most 304 pixels wide, and light.
@@ -237,7 +237,7 @@ class Pictures:
             return Made(encoded=made.picture, note=made.note)
 
         picture = self._once(_key("drawn", self._face(article)), compose)
-        return replace(picture, note=f"{note}; {picture.note}" if picture.note else note)
+        return replace(picture, note=_joined(note, picture.note))
 
     def _site_qr(self, article: Article) -> Made:
         data, media_type = self._source(article.qr_file, article.qr)
@@ -271,7 +271,7 @@ class Pictures:
                 return replace(home, note="it leads to the site, for the article's address is too long")
 
         picture = self._once(_key("qr drawn", article.url, self._publication.base_url), compose)
-        return replace(picture, note=f"{note}; {picture.note}" if picture.note else note)
+        return replace(picture, note=_joined(note, picture.note))
 
     def _face(self, article: Article) -> list[str | None]:
         """All words and colours that a card shows."""
@@ -301,8 +301,14 @@ class Pictures:
         return picture
 
 
-def _why_drawn(what: str, named: str | None, reason: Exception) -> str:
-    return f"drawn: the {what} {reason}" if named else f"drawn: the article names no {what}"
+def _why_drawn(article: Article, what: str, named: str | None, reason: Exception) -> str:
+    if not named:
+        return f"drawn: the article names no {what}"
+    return f"drawn: the {what} {reason} (named in {clean(article.path)[:120]})"
+
+
+def _joined(*notes: str | None) -> str | None:
+    return "; ".join(filter(None, notes)) or None
 
 
 def _key(*parts: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import warnings
 from dataclasses import dataclass
 from io import BytesIO
 
@@ -11,12 +12,15 @@ from PIL import Image, ImageCms, UnidentifiedImageError
 
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "GIF", "BMP")  # what browsers show, and nothing rarer
 SMALLEST = 32  # pixels; what is thinner is a counter or a spacer
+THINNEST = 16  # pixels; what is thinner once it is shrunk is a line
+MOST_SCANNED = 20_000_000_000  # pixels of a JPEG, times its scans: each takes time, and few bytes
 MAIL_BOX = (1200, 2400)
 MAIL_QUALITY = 82
 HEAVIEST_PNG = 400_000  # bytes in a mail; beyond it transparency is worth less than the reader's time
 THUMBNAIL_BOX = (304, 380)  # twice what the templates show, for screens with two pixels where one was
 THUMBNAIL_QUALITIES = (75, 60, 45, 30, 20)  # each is tried while the one before it is too heavy
 THUMBNAIL_BYTES = 25_000
+START_OF_SCAN = b"\xff\xda"  # in a JPEG
 ORIENTATION = 0x0112  # the EXIF tag
 TURNS = {  # its value -> what makes the picture upright (EXIF 2.32, 4.6.5)
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -30,6 +34,9 @@ TURNS = {  # its value -> what makes the picture upright (EXIF 2.32, 4.6.5)
 SIDEWAYS = tuple(TURNS[value] for value in (5, 6, 7, 8))
 MOST_PROFILE = 1_000_000  # bytes of a colour profile
 SRGB = ImageCms.createProfile("sRGB")
+
+# The size is compared with the operator's own limit; Pillow's would be told to nobody but stderr.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 class NotAPicture(Exception):
@@ -66,7 +73,7 @@ def opened(
     """
     try:
         image = _recognised(data, max_pixels, smallest)
-        return _plain(image, within or image.size)
+        return _plain(image, within or image.size, min(smallest, THINNEST))
     except UnidentifiedImageError as error:
         raise NotAPicture(_what_it_is(data, media_type)) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -147,12 +154,16 @@ def _recognised(data: bytes, max_pixels: int, smallest: int) -> Image.Image:
         raise NotAPicture(f"has too many pixels ({width} x {height})")
     if min(width, height) < smallest:
         raise NotAPicture(f"is too small ({width} x {height})")
+    if image.format in ("JPEG", "MPO") and data.count(START_OF_SCAN) * width * height > MOST_SCANNED:
+        raise NotAPicture("would take too long to decode")
     return image
 
 
-def _plain(image: Image.Image, within: tuple[int, int]) -> Image.Image:
+def _plain(image: Image.Image, within: tuple[int, int], thinnest: int) -> Image.Image:
     turn = TURNS.get(_orientation(image))
     size = _shrunk_size(image.size, within[::-1] if turn in SIDEWAYS else within)
+    if min(size) < thinnest:
+        raise NotAPicture(f"is too thin ({image.width} x {image.height})")
     image.draft(image.mode, size)  # a JPEG is decoded at a half, a quarter, an eighth where that is enough
     profile = image.info.get("icc_profile")
     plain = _eight_bit(image)

@@ -298,7 +298,8 @@ def test_a_failure_is_asked_again_after_a_while(make: Make) -> None:
     answers = [httpx.Response(503), httpx.Response(200, content=JPEG)]
     pictures = make(lambda request: answers.pop(0), clock=lambda: now[0])
     wanted = article(banner=BANNER)
-    assert [pictures.banner(wanted).note for _ in range(3)] == ["drawn: the banner answered 503"] * 3
+    why = "drawn: the banner answered 503 (named in news/bridge.md)"
+    assert [pictures.banner(wanted).note for _ in range(3)] == [why] * 3
     now[0] = 601.0
     assert pictures.banner(wanted).note is None
 
