@@ -131,7 +131,7 @@ def _worker(app: App) -> Worker:
     return Worker(
         app.database,
         {NEWSLETTER: Route(ways=(EmailWay(name="at once", provider=AcceptsAtOnce(), sender=sender),))},
-        Addressing(app.tokens, public_url=app.config.web.public_url, mark="bench"),
+        Addressing(app.tokens, public_url=app.config.web.public_url, mark="bench", clock=_now),
         media=app.pictures.read,
         clock=_now,
     )

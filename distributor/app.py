@@ -283,7 +283,7 @@ class App:
         found = self.article(article)
         with self.database.read() as db:
             ids = self.shelf.ids(db, [found.key])
-            person = audience.find(db, address)
+            person = audience.find(db, address, now=self.clock())
             return explain(db, self.config, ids.get(found.key), found, person, zone=self.zone)
 
     def article(self, name: str) -> Article:
@@ -494,7 +494,9 @@ class App:
         from distributor.addressing import Addressing
         from distributor.delivery.worker import Worker
 
-        readers = Addressing(self.tokens, public_url=self.config.web.public_url, mark=self._mark)
+        readers = Addressing(
+            self.tokens, public_url=self.config.web.public_url, mark=self._mark, clock=self.clock
+        )
         return Worker(
             self.database,
             self.routes,
@@ -580,7 +582,7 @@ class App:
 
     def export_subscribers(self, file: TextIO, *, newsletter: str | None = None) -> int:
         with self.database.read() as db:
-            return transfer.write_csv(audience.everybody(db, name=newsletter), file)
+            return transfer.write_csv(audience.everybody(db, name=newsletter, now=self.clock()), file)
 
     def subscriber(self, address: str) -> Subscriber:
         """The subscriber of that address.
@@ -589,7 +591,7 @@ class App:
             NotFound: there is none.
         """
         with self.database.read() as db:
-            found = audience.find(db, address)
+            found = audience.find(db, address, now=self.clock())
         if found is None:
             raise NotFound(f"nobody subscribes as {address}")
         return found
@@ -601,7 +603,7 @@ class App:
 
     def everybody(self, *, newsletter: str | None = None) -> Iterator[Subscriber]:
         with self.database.read() as db:
-            yield from audience.everybody(db, name=newsletter)
+            yield from audience.everybody(db, name=newsletter, now=self.clock())
 
 
 def _once(db: Connection, name: str, make: Callable[[], str]) -> str:

@@ -60,6 +60,16 @@ subscriber = Table(
     Column("locale", Text),
     Column("attributes", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
+    Column("hour", Integer),  # 0 to 23: the hour of their own day at which they want digests
+    Column("asked_at", Instant),  # when the address was last sent a question
+    # The row only keeps a new address of that subscriber until it is confirmed, and is nobody by itself.
+    Column("replaces", ForeignKey("subscriber.id")),
+)
+Index(
+    "ix_subscriber_replaces",
+    subscriber.c.replaces,
+    sqlite_where=subscriber.c.replaces.is_not(None),
+    postgresql_where=subscriber.c.replaces.is_not(None),
 )
 
 list_ = Table(
@@ -90,6 +100,10 @@ subscription = Table(
     Column("topics", Text, nullable=False),  # sorted, with commas between; empty: everything
     Column("served_through", BigInteger),  # null: as the position of its cadence
     Column("created_at", Instant, nullable=False),
+    Column("asked_at", Instant),  # a form asked for it, and its reader did not answer yet
+    Column("confirmed_at", Instant),
+    Column("paused_until", Instant),
+    Column("left_at", Instant),
     CheckConstraint("state IN ('unconfirmed', 'confirmed', 'unsubscribed')", name="state"),
     CheckConstraint("cadence IN ('instant', 'daily', 'weekly', 'monthly')", name="cadence"),
     sqlite_with_rowid=False,
@@ -109,5 +123,29 @@ suppression = Table(
     Column("address_hash", LargeBinary, primary_key=True),  # outlives the erasure of its subscriber
     Column("reason", Text, nullable=False),
     Column("created_at", Instant, nullable=False),
+    Column("until", Instant),  # null: for ever
     sqlite_with_rowid=False,
+)
+
+# What somebody agreed to or asked for, and how we know: a log in the order of its writing, without addresses.
+consent = Table(
+    "consent",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("address_hash", LargeBinary, nullable=False, index=True),
+    Column("subscriber", BigInteger),  # null once they are erased; no foreign key: it outlives them
+    Column("list", Text),  # its name; null: all of them
+    Column("what", Text, nullable=False),  # see model.What
+    Column("source", Text, nullable=False),  # see model.Source
+    Column("at", Instant, nullable=False),
+    Column("ip", Text),
+    Column("agent", Text),
+    Column("wording", Text),  # what the person saw beside the button
+    Column("detail", Text),
+)
+Index(
+    "ix_consent_subscriber",
+    consent.c.subscriber,
+    sqlite_where=consent.c.subscriber.is_not(None),
+    postgresql_where=consent.c.subscriber.is_not(None),
 )

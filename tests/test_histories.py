@@ -23,9 +23,8 @@ from distributor.config import load
 from distributor.errors import AccountTrouble, NotFound, Refused, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Email
 from distributor.store import accounts
-from subscribers import store as audience
 from tests.far_end import Recorder, through
-from tests.workspace import Clock, subscribe, workspace, write_article
+from tests.workspace import Clock, leave, subscribe, workspace, write_article
 
 TOPICS = ("harbour", "sport")
 CADENCES = ("instant", "daily", "weekly", "monthly")
@@ -208,9 +207,7 @@ class Histories(RuleBasedStateMachine):
     def leave(self, data: st.DataObject) -> None:
         reader = data.draw(st.sampled_from(self.readers))
         reader.has_left = True
-        person = self.app.subscriber(reader.address)
-        with self.app.database.write() as db:
-            audience.unsubscribe(db, "morning", person.id)
+        leave(self.app, reader.address)
 
     # --- what the publisher does ---
 

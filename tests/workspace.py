@@ -12,6 +12,7 @@ from typing import Any
 
 from distributor.app import App
 from distributor.config import load
+from subscribers import store as audience
 
 MONDAY = datetime(2026, 6, 1, 6, 0, tzinfo=UTC)  # a Monday, an hour before the morning's slot
 
@@ -121,6 +122,15 @@ def subscribe(app: App, *addresses: str, **columns: str) -> None:
         [",".join(names) + "\n", *(row + "\n" for row in rows)], default_lists=["morning"]
     )
     assert not result.problems, result.problems
+
+
+def leave(app: App, address: str) -> None:
+    """Let a reader leave the newsletter "morning"."""
+    now = app.clock()
+    person = app.subscriber(address).id
+    with app.database.write() as db:
+        evidence = audience.Evidence(source="one-click", at=now)
+        audience.unsubscribe(db, subscriber=person, list_name="morning", evidence=evidence, now=now)
 
 
 def mails(folder: Path) -> list[EmailMessage]:

@@ -22,12 +22,12 @@ from distributor.config import load
 from distributor.errors import DatabaseError
 from distributor.store import ledger
 from distributor.store.schema import batch, delivery
-from subscribers import store as audience
 from subscribers.schema import subscriber
 from tests.chaos import crew
 from tests.chaos.crew import OWN_FAULT, Shifted
 from tests.chaos.ground import Field, Ground
 from tests.chaos.plan import LOOK_UP, LOSES, Event, Plan, Shape
+from tests.workspace import leave
 
 BEGINS_WITHIN = 5  # seconds
 ENDS_WITHIN = 10  # seconds: a worker that is told to stop
@@ -315,10 +315,8 @@ HAPPENS: Mapping[str, Callable[[Storm, Event], None]] = {
 def _leave(config: Path, address: str) -> None:
     app = App(load(config, {}))
     for _ in range(20):
-        with suppress(DatabaseError), app.database.write() as db:
-            person = audience.find(db, address)
-            assert person
-            audience.unsubscribe(db, "morning", person.id)
+        with suppress(DatabaseError):
+            leave(app, address)
             return
         sleep(0.1)
 

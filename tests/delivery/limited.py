@@ -146,7 +146,9 @@ class Watched:
 def main() -> None:
     config, began, seconds = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
     app = App(load(config, {}))
-    addressing = Addressing(app.tokens, public_url=app.config.web.public_url, mark="feed1e55")
+    addressing = Addressing(
+        app.tokens, public_url=app.config.web.public_url, mark="feed1e55", clock=app.clock
+    )
     watched = Watched(addressing, lambda: OPENING + timedelta(seconds=time.time() - began))
     worker = Worker(app.database, app.routes, watched, media=app.pictures.read, clock=watched.clock)
     print("ready", flush=True)

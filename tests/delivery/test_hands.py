@@ -15,9 +15,8 @@ from distributor.model import Answer, Batch, Campaign, Email
 from distributor.providers.protocol import EmailLimits
 from distributor.store import ledger
 from distributor.store.ledger import Lane
-from subscribers import store as audience
 from tests.far_end import Recorder, through
-from tests.workspace import Clock, opened, subscribe, workspace, write_article
+from tests.workspace import Clock, leave, opened, subscribe, workspace, write_article
 
 LANE = Lane(provider="recorder", channels=("morning",))
 
@@ -215,8 +214,7 @@ def test_who_leaves_after_silence_may_have_been_reached(app: App, tmp_path: Path
     played(app, tmp_path, Unclear("timeout"))
     campaign = planned(app)
     app.deliver()
-    with app.database.write() as db:
-        audience.unsubscribe(db, "morning", app.subscriber(READERS[0]).id)
+    leave(app, READERS[0])
     clock.go_on(hours=1)
     app.deliver()
     balance = app.balance(campaign.id)

@@ -16,9 +16,8 @@ from distributor.model import Answer, Batch, Campaign, Email
 from distributor.providers.protocol import EmailLimits
 from distributor.store import ledger
 from distributor.store.ledger import Lane
-from subscribers import store as audience
 from tests.far_end import Recorder, through
-from tests.workspace import Clock, opened, subscribe, workspace, write_article
+from tests.workspace import Clock, leave, opened, subscribe, workspace, write_article
 
 LANE = Lane(provider="recorder", channels=("morning",))
 READERS = tuple(f"reader{n}@example.org" for n in range(4))
@@ -88,10 +87,7 @@ def test_whoever_leaves_before_the_look_up_stays_unclear(app: App, tmp_path: Pat
     through(app, recorder)
     campaign = planned(app)
     app.deliver()
-    with app.database.write() as db:
-        person = audience.find(db, READERS[3])
-        assert person
-        audience.unsubscribe(db, "morning", person.id)
+    leave(app, READERS[3])
     clock.go_on(hours=2)
     app.deliver()
     assert recorder.asked[:3] == list(READERS[:3])

@@ -19,7 +19,7 @@ from distributor.store import ledger
 from distributor.store.ledger import Lane
 from subscribers import store as audience
 from tests.far_end import Recorder, through
-from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
+from tests.workspace import MONDAY, Clock, leave, opened, subscribe, workspace, write_article
 
 LANE = Lane(provider="recorder", channels=("morning",))
 
@@ -232,8 +232,8 @@ def test_whoever_leaves_gets_nothing_from_the_next_call_on(app: App, tmp_path: P
     recorder = Recorder(tmp_path / "taken.log")
     through(app, recorder)
     campaign = planned(app)
+    leave(app, READERS[0])
     with app.database.write() as db:
-        audience.unsubscribe(db, "morning", app.subscriber(READERS[0]).id)
         audience.suppress(db, READERS[1], reason="complained", now=clock())
     assert app.deliver().accepted == 3
     assert {address for _, address, _ in recorder.taken()} == set(READERS[2:])

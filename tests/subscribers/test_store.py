@@ -10,11 +10,12 @@ from sqlalchemy import Connection, event, select, update
 
 from distributor.store.database import Database
 from subscribers import store
-from subscribers.model import CADENCES, Entry, Subscription, address_hash
+from subscribers.model import CADENCES, Entry, Evidence, Subscription, address_hash
 from subscribers.schema import position, suppression
 from subscribers.store import Added
 
 NOW = datetime(2026, 6, 1, 9, 30, 0, 123456, tzinfo=UTC)
+CLICK = Evidence(source="one-click", at=NOW, ip="192.0.2.7")
 ADA = Entry(address="ada@example.org", lists=("morning",), name="Ada")
 
 
@@ -33,7 +34,7 @@ def add(db: Connection, *entries: Entry) -> Added:
 
 
 def place(db: Connection, address: str = ADA.address, *, on: str = "morning") -> Subscription:
-    person = store.find(db, address)
+    person = store.find(db, address, now=NOW)
     assert person is not None
     return next(found for found in person.subscriptions if found.list == on)
 
@@ -55,13 +56,19 @@ def test_a_new_list_stands_where_it_begins(db: Connection):
 def test_a_new_subscriber_is_confirmed_daily_and_wants_everything(db: Connection):
     """What an entry does not say is the usual, and its reader stands where everybody stands."""
     assert add(db, ADA) == Added(added=1)
-    person = store.find(db, "ADA@Example.ORG")
+    person = store.find(db, "ADA@Example.ORG", now=NOW)
     assert person is not None
     assert (person.address, person.name, person.created_at) == ("ada@example.org", "Ada", NOW)
     assert place(db) == Subscription(
-        list="morning", state="confirmed", cadence="daily", topics=(), served_through=10
+        list="morning",
+        state="confirmed",
+        cadence="daily",
+        topics=(),
+        served_through=10,
+        created_at=NOW,
+        confirmed_at=NOW,
     )
-    assert store.find(db, "bea@example.org") is None
+    assert store.find(db, "bea@example.org", now=NOW) is None
 
 
 def test_adding_again_changes_only_what_is_said(db: Connection):
@@ -70,16 +77,16 @@ def test_adding_again_changes_only_what_is_said(db: Connection):
         db,
         Entry(address=ADA.address, lists=("morning",), name="Ada", topics=("town", "sea"), cadence="weekly"),
     )
-    before = store.find(db, ADA.address)
+    before = store.find(db, ADA.address, now=NOW)
     assert add(db, Entry(address=ADA.address, lists=("morning",))) == Added(unchanged=1)
-    assert store.find(db, ADA.address) == before
+    assert store.find(db, ADA.address, now=NOW) == before
     assert add(db, Entry(address=ADA.address, lists=("morning",), topics=("sea", "town"))) == Added(
         unchanged=1
     )
     changed = Entry(address=ADA.address, lists=("morning", "weekend"), name="Ada L.", topics=())
     assert add(db, changed) == Added(added=1, changed=1)
     assert (place(db).topics, place(db).cadence) == ((), "weekly")
-    found = store.find(db, ADA.address)
+    found = store.find(db, ADA.address, now=NOW)
     assert found is not None
     assert found.name == "Ada L."
 
@@ -95,7 +102,7 @@ def test_two_spellings_are_one_person(db: Connection):
         Entry(address="ÉLISE@example.org", lists=("morning",)),
         Entry(address="élise@example.org", lists=("morning",)),
     )
-    people = list(store.everybody(db))
+    people = list(store.everybody(db, now=NOW))
     assert len(people) == 4
     assert result.added == 5
     assert len(people[0].subscriptions) == 2
@@ -104,10 +111,11 @@ def test_two_spellings_are_one_person(db: Connection):
 def test_nobody_who_left_is_brought_back(db: Connection):
     """Unsubscribed is unsubscribed, whatever an import says later; other lists are not concerned."""
     add(db, Entry(address=ADA.address, lists=("morning", "weekend")))
-    person = store.find(db, ADA.address)
+    person = store.find(db, ADA.address, now=NOW)
     assert person is not None
-    assert store.unsubscribe(db, "morning", person.id) is True
-    assert store.unsubscribe(db, "morning", person.id) is False
+    for is_news in (True, False):
+        left = store.unsubscribe(db, subscriber=person.id, list_name="morning", evidence=CLICK, now=NOW)
+        assert left is is_news
     again = Entry(address=ADA.address, lists=("morning", "weekend"), state="confirmed", cadence="weekly")
     assert add(db, again) == Added(left_alone=1, changed=1)
     assert (place(db).state, place(db).cadence) == ("unsubscribed", "daily")
@@ -121,10 +129,10 @@ def test_a_suppressed_address_gets_no_subscription(db: Connection):
         store.suppress(db, address, reason="complained", now=NOW)
     store.suppress(db, ADA.address, reason="bounced later", now=NOW)
     assert add(db, ADA, Entry(address="New@example.org", lists=("morning",))) == Added(left_alone=2)
-    found = store.find(db, ADA.address)
+    found = store.find(db, ADA.address, now=NOW)
     assert found is not None
     assert found.suppressed == "complained"
-    assert store.reachable(db, "morning", [found.id]) == {}
+    assert store.reachable(db, "morning", [found.id], now=NOW) == {}
 
 
 def test_a_confirmation_is_not_taken_back(db: Connection):
@@ -185,11 +193,12 @@ def test_reachable_is_who_may_be_written_to_now(db: Connection):
         Entry(address="notasked@example.org", lists=("morning",)),
     )
     store.suppress(db, "silent@example.org", reason="hard bounce", now=NOW)
-    people = {person.address: person.id for person in store.everybody(db)}
+    people = {person.address: person.id for person in store.everybody(db, now=NOW)}
     asked = [id_ for address, id_ in people.items() if address != "notasked@example.org"]
-    assert store.reachable(db, "morning", [*asked, 10**9]) == {people[ADA.address]: (ADA.address, "Ada")}
-    assert store.reachable(db, "morning", []) == {}
-    assert store.reachable(db, "no such list", asked) == {}
+    found = {people[ADA.address]: (ADA.address, "Ada")}
+    assert store.reachable(db, "morning", [*asked, 10**9], now=NOW) == found
+    assert store.reachable(db, "morning", [], now=NOW) == {}
+    assert store.reachable(db, "no such list", asked, now=NOW) == {}
 
 
 def test_everybody_is_streamed_by_page(db: Connection):
@@ -202,15 +211,15 @@ def test_everybody_is_streamed_by_page(db: Connection):
     )
     statements: list[str] = []
     event.listen(db, "before_cursor_execute", lambda *args: statements.append(args[2]))
-    people = list(store.everybody(db, page_size=10))
+    people = list(store.everybody(db, now=NOW, page_size=10))
     assert [person.id for person in people] == sorted(person.id for person in people)
     assert len({person.address for person in people}) == 26
     assert 3 <= sum("FROM subscriber" in text for text in statements) <= 4
-    assert [p.address for p in store.everybody(db, name="weekend", page_size=1)] == [
+    assert [p.address for p in store.everybody(db, now=NOW, name="weekend", page_size=1)] == [
         "r3@example.org",
         "w@example.org",
     ]
-    assert list(store.everybody(db, name="no such list")) == []
+    assert list(store.everybody(db, now=NOW, name="no such list")) == []
 
 
 def test_readers_are_counted_by_cadence(db: Connection):
@@ -234,7 +243,7 @@ def test_hostile_values_are_only_values(db: Connection):
             address="o'neil@example.org", lists=("morning",), name=name, topics=topics, attributes={"k": name}
         ),
     )
-    found = store.find(db, "O'NEIL@example.org")
+    found = store.find(db, "O'NEIL@example.org", now=NOW)
     assert found is not None
     assert (found.name, found.subscriptions[0].topics) == (name, tuple(sorted(topics)))
 
@@ -251,10 +260,10 @@ def test_an_address_is_found_however_it_is_written(db: Connection):
     """A domain in its ASCII form, spaces around, letters with separate accents: still the same person."""
     add(db, Entry(address="zoë@bücher.example", lists=("morning",)))
     for spelling in ("zoë@xn--bcher-kva.example", " ZOE\N{COMBINING DIAERESIS}@BÜCHER.example "):
-        assert store.find(db, spelling) is not None
+        assert store.find(db, spelling, now=NOW) is not None
     store.suppress(db, "zoë@xn--bcher-kva.example", reason="hard bounce", now=NOW)
-    found = store.find(db, "zoë@bücher.example")
+    found = store.find(db, "zoë@bücher.example", now=NOW)
     assert found is not None
     assert found.suppressed == "hard bounce"
     for nonsense in ("no address at all", "\udcff@example.org", ""):
-        assert store.find(db, nonsense) is None
+        assert store.find(db, nonsense, now=NOW) is None

@@ -45,7 +45,7 @@ def load(db: Connection, text: str, *, default: Sequence[str] = ("morning",)) ->
 
 
 def everybody(db: Connection) -> dict[str, Subscriber]:
-    return {person.address: person for person in store.everybody(db)}
+    return {person.address: person for person in store.everybody(db, now=NOW)}
 
 
 def test_every_column_is_read(database: Database):
@@ -286,6 +286,8 @@ def test_what_is_exported_can_be_imported(
                 cadence=next(known for known in CADENCES if known == cadence),
                 topics=tuple(sorted(topics)),
                 served_through=0,
+                created_at=NOW,
+                confirmed_at=NOW if state == "confirmed" else None,
             ),
         ),
     )
@@ -294,7 +296,7 @@ def test_what_is_exported_can_be_imported(
     for table in ("subscription", "subscriber"):
         sqlite.exec_driver_sql(f"DELETE FROM {table}")
     assert load(sqlite, file.getvalue(), default=()).problems == []
-    [found] = store.everybody(sqlite)
+    [found] = store.everybody(sqlite, now=NOW)
     assert found == person
 
 
@@ -313,5 +315,5 @@ def _add(db: Connection, *entries: Entry) -> None:
 
 def _exported(db: Connection) -> str:
     file = io.StringIO()
-    write_csv(store.everybody(db), file)
+    write_csv(store.everybody(db, now=NOW), file)
     return file.getvalue()

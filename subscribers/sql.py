@@ -1,0 +1,74 @@
+"""What the statements of this package have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    BindParameter,
+    ColumnElement,
+    Connection,
+    Result,
+    bindparam,
+    cast,
+    column,
+    func,
+    or_,
+    select,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+
+from subscribers.schema import position, subscription, suppression
+
+
+def insert(db: Connection, table: Any) -> Any:
+    """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy apart."""
+    return (sqlite if db.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+    """Whether a suppression counts: one that is over counts for nothing anywhere."""
+    return or_(suppression.c.until.is_(None), suppression.c.until > now)
+
+
+def common_position() -> ColumnElement[int]:
+    """Where the cadence of a subscription stands; to be used where `subscription` is in the statement."""
+    return (
+        select(position.c.served_through)
+        .where(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence)
+        .scalar_subquery()
+    )
+
+
+def among(id_: ColumnElement[int], *, is_sqlite: bool) -> ColumnElement[bool]:
+    """Whether it is one of the parameter "among" (see `among_value`), instead of one of a thousand."""
+    if is_sqlite:
+        each = func.json_each(bindparam("among")).table_valued("value")
+        return id_.in_(select(each.c.value))
+    return id_ == func.any(bindparam("among", type_=ARRAY(BigInteger)))
+
+
+def among_value(ids: Collection[int], *, is_sqlite: bool) -> str | list[int]:
+    return json.dumps(list(ids)) if is_sqlite else list(ids)
+
+
+def write(db: Connection, insert: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
+    """Insert many rows by few statements; *insert* has a RETURNING, without which SQLAlchemy makes many.
+
+    PostgreSQL gets each column as one array: its driver takes longer to find a thousand parameters in a
+    statement than the server takes to insert the rows.
+    """
+    if db.dialect.name == "sqlite":
+        return db.execute(insert, rows)
+    names = list(rows[0])
+    types = [insert.table.c[name].type for name in names]
+    arrays = [
+        cast([row[name] for row in rows], ARRAY(type_)) for name, type_ in zip(names, types, strict=True)
+    ]
+    each = func.unnest(*arrays).table_valued(*map(column, names)).render_derived()
+    return db.execute(insert.from_select(names, select(each)))
