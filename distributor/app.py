@@ -284,7 +284,7 @@ class App:
         with self.database.read() as db:
             ids = self.shelf.ids(db, [found.key])
             person = audience.find(db, address, now=self.clock())
-            return explain(db, self.config, ids.get(found.key), found, person, zone=self.zone)
+            return explain(db, self.config, ids.get(found.key), found, person, zone=self.zone, now=self.clock())
 
     def article(self, name: str) -> Article:
         """The article that a person names by key, address, path or words of its title.

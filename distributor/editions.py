@@ -30,6 +30,7 @@ from distributor.store import campaigns, freezing
 from distributor.store.database import Database
 from distributor.store.freezing import Audience, Cohort, Share
 from subscribers import store as audience_store
+from subscribers.segments import Segment
 
 BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
 NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
@@ -48,6 +49,7 @@ class Order:
     handled_at: datetime | None = None  # the scheduled slot that is thereby done
     only: tuple[str, ...] = ()  # keys of articles sent by themselves, whatever readers' positions
     subscriber: int | None = None  # only this reader
+    segment: Segment | None = None  # only these readers
     priority: int = DIGEST
     is_asked_for: bool = False  # by a person, who was told whatever is unusual about it
 
@@ -229,14 +231,17 @@ class Editions:
         """Who would get what."""
         newsletter = self.newsletter(order.name)
         row = campaigns.channels(db)[order.name]
-        audience = self._audience(db, order, row.start)
+        audience = self._audience(db, order, row.start, now)
         counted = freezing.cohorts(db, audience)
-        beyond = min((cohort.position for cohort in counted), default=row.start)
+        awake = (cohort.position for cohort in counted if not cohort.is_paused)
+        beyond = min(awake, default=row.start)
         told = self._candidates(db, order, now, beyond=beyond)
         told, through = _up_to_its_slot(order, told, now, last=article_store.last_sequence(db))
         received = self._received(db, counted)
         choices = {
-            cohort.key: self._choice(order, newsletter, cohort, told, received[cohort.received])
+            cohort.key: PAUSED
+            if cohort.is_paused
+            else self._choice(order, newsletter, cohort, told, received[cohort.received])
             for cohort in counted
         }
         return Draft(
@@ -255,7 +260,7 @@ class Editions:
         told = self._shelf.named(db, keys, now=now)
         cohort = Cohort(topics="", position=0, received="")
         return Draft(
-            audience=Audience(newsletter=order.name, cadences=order.cadences, start=0),
+            audience=Audience(newsletter=order.name, cadences=order.cadences, start=0, at=now),
             cohorts=(cohort,),
             choices={cohort.key: tuple(keys)},
             articles={article.key: article for _, article in told},
@@ -263,12 +268,14 @@ class Editions:
             through=0,
         )
 
-    def _audience(self, db: Connection, order: Order, start: int) -> Audience:
+    def _audience(self, db: Connection, order: Order, start: int, now: datetime) -> Audience:
         everyone = Audience(
             newsletter=order.name,
             cadences=order.cadences,
             start=0 if order.only else start,
+            at=now,
             subscriber=order.subscriber,
+            segment=order.segment,
         )
         if order.only:
             overlapping = campaigns.carrying(db, order.name, self._shelf.ids(db, order.only).values())
@@ -286,7 +293,11 @@ class Editions:
 
     def _received(self, db: Connection, counted: Sequence[Cohort]) -> dict[str, frozenset[str]]:
         """`Cohort.received` -> the keys of the articles in those renditions."""
-        told = {cohort.received: frozenset(filter(None, cohort.received.split(","))) for cohort in counted}
+        told = {
+            cohort.received: frozenset(filter(None, cohort.received.split(",")))
+            for cohort in counted
+            if not cohort.is_paused
+        }
         carried = campaigns.articles_in(db, {hash_ for hashes in told.values() for hash_ in hashes})
         return {
             received: frozenset(key for hash_ in hashes for key in carried.get(hash_, ()))
@@ -406,7 +417,7 @@ class Editions:
             through=draft.through,
             candidates=sum(cohort.size for cohort in draft.cohorts),
             excluded=draft.excluded,
-            overlaps=not order.is_scheduled or order.subscriber is not None,
+            overlaps=not order.is_scheduled or draft.audience.runs_ahead,
             audience=draft.readers,
             reason=held if contents else _why_skipped(draft),
         )
@@ -438,6 +449,7 @@ class Editions:
 
 
 HAVE_IT = "they have it already"
+PAUSED = "they take a break"
 
 
 def _unusual(readers: int, before: int | None, guard: int) -> str | None:

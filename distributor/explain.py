@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -32,6 +33,7 @@ def explain(
     person: Subscriber | None,
     *,
     zone: ZoneInfo,
+    now: datetime,
 ) -> list[Reason]:
     """A reason for every configured newsletter; times are told as in *zone*."""
     if person is None:
@@ -41,7 +43,7 @@ def explain(
         ]
     places = {place.list: place for place in person.subscriptions}
     return [
-        _reason(db, config, name, article_id, article, person, places.get(name), zone)
+        _reason(db, config, name, article_id, article, person, places.get(name), zone, now)
         for name in config.newsletters
     ]
 
@@ -55,6 +57,7 @@ def _reason(
     person: Subscriber,
     place: Subscription | None,
     zone: ZoneInfo,
+    now: datetime,
 ) -> Reason:
     rows = (
         accounts.deliveries_of(db, person.id, article=article_id, channel_name=name)
@@ -63,10 +66,10 @@ def _reason(
     )
     details = tuple(_told(row, zone) for row in rows)
     if not rows:
-        return Reason(newsletter=name, verdict=_why_not(db, config, name, article, person, place))
+        return Reason(newsletter=name, verdict=_why_not(db, config, name, article, person, place, zone, now))
     verdict = VERDICTS[rows[-1].state]
     if rows[-1].state is DeliveryState.SKIPPED:
-        verdict += f"; now: {_why_not(db, config, name, article, person, place)}"
+        verdict += f"; now: {_why_not(db, config, name, article, person, place, zone, now)}"
     return Reason(newsletter=name, verdict=verdict, details=details)
 
 
@@ -102,6 +105,8 @@ def _why_not(
     article: Article,
     person: Subscriber,
     place: Subscription | None,
+    zone: ZoneInfo,
+    now: datetime,
 ) -> str:
     """The first thing that stands between an article and a reader who was never planned for it."""
     if place is None:
@@ -110,6 +115,8 @@ def _why_not(
         return f"their address is suppressed: {person.suppressed}"
     if place.state != "confirmed":
         return f"their subscription is {place.state}"
+    if place.paused_until and place.paused_until > now:
+        return f"they take a break until {place.paused_until.astimezone(zone):%Y-%m-%d %H:%M}"
     if article.sequence is None or article.state != "public":
         return f"the article is not public: {article.reason or article.state}"
     if not selection.is_for_newsletters(article):

@@ -35,7 +35,9 @@ from distributor.errors import DatabaseError
 from distributor.model import DeliveryState
 from distributor.store.articles import chunks
 from distributor.store.schema import batch, delivery
-from subscribers.schema import list_, position, subscription
+from subscribers import segments
+from subscribers.schema import list_, position, subscriber, subscription
+from subscribers.segments import Segment
 
 REACHED = (
     "queued",
@@ -52,8 +54,18 @@ class Audience:
     newsletter: str
     cadences: tuple[str, ...]
     start: int  # nobody stands before it
+    at: datetime  # whoever takes a break then stays where they stand
     overlapping: tuple[int, ...] = ()  # campaigns whose recipients are told apart
     subscriber: int | None = None  # only this one
+    segment: Segment | None = None  # only these
+
+    @property
+    def runs_ahead(self) -> bool:
+        """Whether it is for some only, who are then served further than the others."""
+        return self.subscriber is not None or self.segment is not None
+
+
+PAUSED = "paused"  # what tells readers who take a break from all others, instead of what they received
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,8 +74,12 @@ class Cohort:
 
     topics: str  # with commas between; empty: everything
     position: int
-    received: str  # hashes of renditions, with commas between
+    received: str  # hashes of renditions, with commas between; or PAUSED
     size: int = 0
+
+    @property
+    def is_paused(self) -> bool:
+        return self.received == PAUSED
 
     @property
     def key(self) -> tuple[str, int, str]:
@@ -87,7 +103,7 @@ def cohorts(db: Connection, audience: Audience) -> list[Cohort]:
 
 
 def lowest_position(db: Connection, audience: Audience) -> int:
-    """A sequence number that nobody in the audience stands before."""
+    """A sequence number that nobody in the audience stands before, but for those who take a break."""
     on_list = select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery()
     common = db.scalar(
         select(func.min(position.c.served_through)).where(
@@ -100,6 +116,7 @@ def lowest_position(db: Connection, audience: Audience) -> int:
             subscription.c.served_through.is_not(None),
             subscription.c.state == "confirmed",
             subscription.c.cadence.in_(audience.cadences),
+            ~_is_paused(audience),
         )
     )
     stand = [found for found in (common, own) if found is not None]
@@ -113,7 +130,7 @@ def _readers(audience: Audience) -> Select[Any]:
             subscription.c.subscriber,
             subscription.c.topics,
             case((stands > audience.start, stands), else_=audience.start).label("position"),
-            _received(audience.overlapping).label("received"),
+            case((_is_paused(audience), PAUSED), else_=_received(audience.overlapping)).label("received"),
         )
         .outerjoin(
             position,
@@ -128,7 +145,15 @@ def _readers(audience: Audience) -> Select[Any]:
     )
     if audience.subscriber is not None:
         query = query.where(subscription.c.subscriber == audience.subscriber)
+    if audience.segment is not None:
+        chosen = select(subscriber.c.id).where(segments.where(audience.segment, now=audience.at))
+        query = query.where(subscription.c.subscriber.in_(chosen))
     return query
+
+
+def _is_paused(audience: Audience) -> ColumnElement[bool]:
+    until = subscription.c.paused_until
+    return and_(until.is_not(None), until > audience.at)
 
 
 def _received(campaigns: Sequence[int]) -> ColumnElement[str]:
@@ -291,13 +316,16 @@ def freeze_post(db: Connection, *, campaign_id: int, rendition: str, due_at: dat
 
 
 def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort], through: int) -> None:
-    """Serve the audience through *through*, but for the *held* cohorts, who stay where they stand."""
+    """Serve the audience through *through*, but for the *held* cohorts, who stay where they stand.
+
+    So does whoever takes a break.
+    """
     on_list = (
         subscription.c.list == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery()
     )
     readers = _readers(audience).subquery()
-    stays = or_(literal(False), *(_is_of(readers.c, cohort) for cohort in held))
-    if audience.subscriber is not None:  # one reader runs ahead of the others
+    stays = or_(readers.c.received == PAUSED, *(_is_of(readers.c, cohort) for cohort in held))
+    if audience.runs_ahead:
         served = select(readers.c.subscriber).where(~stays)
         alone = and_(on_list, subscription.c.subscriber.in_(served))
         db.execute(update(subscription).where(alone).values(served_through=through))

@@ -65,7 +65,7 @@ def test_a_change_of_cadence_waits_for_an_edition(app: App, clock: Clock):
     """A reader who changes during a freeze stands, after it, where that left them."""
     with ThreadPoolExecutor(1) as pool, app.database.write(snapshot=True) as edition:
         audience.hold(edition, "morning")
-        everybody = freezing.Audience(newsletter="morning", cadences=("weekly",), start=0)
+        everybody = freezing.Audience(newsletter="morning", cadences=("weekly",), start=0, at=clock())
         freezing.move_positions(edition, everybody, held=[], through=7)
         change = pool.submit(subscribe, app, ADA, cadence="daily")
         edition.commit()
