@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from distributor.editions import Draft, Editions, Order
     from distributor.explain import Reason
     from distributor.posts import Posts
+    from distributor.reception import Reception
     from distributor.rendering.pictures import Pictures
     from distributor.standing import Standing
 
@@ -192,6 +193,21 @@ class App:
         return Corrections(self.database, self.shelf, self.posts)
 
     @cached_property
+    def reception(self) -> Reception:
+        from distributor.notices import Notices
+        from distributor.reception import Reception
+        from distributor.rendering.environment import environment
+
+        mails = environment(self.config.templates, "email")
+        return Reception(
+            self.database,
+            self.tokens,
+            Notices(self.config, publication=self.publication, environment=mails),
+            self.config.newsletters,
+            clock=self.clock,
+        )
+
+    @cached_property
     def routes(self) -> dict[str, Route]:
         """Newsletter or channel -> its ways out."""
         from distributor.ways import routes
@@ -224,7 +240,7 @@ class App:
         """Its configuration may have changed since; what was composed of it is then composed again."""
         before = self.__dict__.pop("site", None)
         if before is not None and self.site != before:
-            for part in ("publication", "pictures", "shelf", "editions", "posts"):
+            for part in ("publication", "pictures", "shelf", "editions", "posts", "reception"):
                 self.__dict__.pop(part, None)
 
     def scan(self, *, since: datetime | None = None) -> Scanned:
@@ -426,6 +442,12 @@ class App:
                     found.setdefault(url, []).append(one)
         return found
 
+    def follow_up(self) -> int:
+        """Do what follows from the events that providers reported; how many were waiting."""
+        from distributor.outcomes import follow_up
+
+        return follow_up(self.database, self.clock())
+
     def alerts(self) -> list[Alert]:
         """What a person has to be told and was not; whoever tells it notes so with `told`."""
         from distributor.watch import watch
@@ -495,7 +517,7 @@ class App:
         from distributor.delivery.worker import Worker
 
         readers = Addressing(
-            self.tokens, public_url=self.config.web.public_url, mark=self._mark, clock=self.clock
+            self.tokens, public_url=self.config.web.public_url, mark=self.mark, clock=self.clock
         )
         return Worker(
             self.database,
@@ -508,7 +530,7 @@ class App:
         )
 
     @cached_property
-    def _mark(self) -> str:
+    def mark(self) -> str:
         """What tells this installation's message ids from every other's."""
         with self.database.read() as db:
             return ledger.installation(db).hex[:8]
@@ -528,7 +550,8 @@ class App:
         return Ran(scanned=looked.scanned, planned=looked.planned, delivered=self.deliver(progress=progress))
 
     def look(self, *, since: datetime | None = None) -> Looked:
-        """Scan, and plan what is due."""
+        """Follow up what providers reported, scan, and plan what is due."""
+        self.follow_up()
         return Looked(scanned=self.scan(since=since), planned=self.plan())
 
     # --- look before sending ---

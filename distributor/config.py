@@ -132,6 +132,13 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _host_and_port(value: str) -> str:
+    found = re.fullmatch(r"(?:[^\s:\[\]/]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", value, re.ASCII)
+    if found is None or int(found[1]) > 65535:
+        raise ValueError(f"{value!r} is no place to listen at; write one like 127.0.0.1:8080 or [::1]:8080")
+    return value
+
+
 def _one_or_two(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -141,6 +148,7 @@ Cron = Annotated[str, AfterValidator(_readable_cron)]
 HeaderText = Annotated[str, AfterValidator(_no_header_injection)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
 MailAddress = Annotated[HeaderText, AfterValidator(_mail_address)]
+Listen = Annotated[str, AfterValidator(_host_and_port)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]  # BCP 47
 TimeSpan = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d-\d\d:\d\d$"), AfterValidator(_time_span)]
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
@@ -185,8 +193,11 @@ class Database(_Table):
 
 class Web(_Table):
     public_url: WebAddress = "http://127.0.0.1:8080"  # where readers reach the pages and pictures
-    listen: str = "127.0.0.1:8080"
+    listen: Listen | None = None  # where `run` and `serve` answer; without it `run` has no web endpoint
     secret: Secret = SecretStr("")  # signs readers' links
+    proxies: tuple[str, ...] = ()  # the servers in front, by address or network: they say who asks
+    published_secret: Secrets = ()  # of whoever says that the site was deployed
+    subscribers_secret: Secrets = ()  # that forms and CRMs sign with
 
 
 class Limits(_Table):
@@ -266,6 +277,7 @@ class Newsletter(_Table):
     template: str = "digest"
     pictures: Literal["hosted", "link", "inline"] = "hosted"
     utm: Mapping[str, str] = {}  # campaign parameters for links to the site
+    welcome: Literal["none", "edition"] = "none"  # what who is new is sent at once: the newest articles
     catch_up: Literal["send", "merge", "drop"] = "merge"  # what slots missed while we were down become
     on_unclear: Literal["hold", "resend"] = "hold"  # what becomes of mails that nobody can say anything about
     approval: Literal["none", "required"] = "none"

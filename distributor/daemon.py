@@ -9,6 +9,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -19,6 +20,10 @@ from distributor.delivery.worker import Worker
 from distributor.errors import DistributorError
 from distributor.signals import SIGNALS
 
+if TYPE_CHECKING:
+    from distributor.web.server import Server
+
+LOOK = "look"  # the job's name
 SECONDS = 10  # between the starts of two looks, and before delivery is tried again after a failure
 
 
@@ -49,19 +54,39 @@ class Daemon:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)  # a second one ends it at once
 
     def _go_on(self, since: datetime | None) -> None:
+        server = self._server()
         for note in notes(self._app.config):
             self._tell(f"note: {note}")
         self._report(self._app.look(since=since))
-        self._scheduler.add_job(self._look, "interval", seconds=SECONDS, max_instances=1, coalesce=True)
+        self._scheduler.add_job(
+            self._look, "interval", id=LOOK, seconds=SECONDS, max_instances=1, coalesce=True
+        )
         self._scheduler.add_job(self._deliver)
         self._scheduler.start()
+        if server is not None:
+            server.start()
+            self._tell(f"the web endpoint answers at {server.address}")
         self._tell("distributor runs; Ctrl-C stops it")
         signal.sigwait(SIGNALS)
         self._is_told_to_stop = True
         if self._worker is not None:
             self._worker.stop()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        if server is not None:
+            server.stop()
         self._scheduler.shutdown(wait=True)
+
+    def _server(self) -> Server | None:
+        """The web endpoint, where one is configured; its port is opened now, so that a taken one is told."""
+        if self._app.config.web.listen is None:
+            return None
+        from distributor.web.server import Server  # 0.5 s to import
+
+        return Server(self._app, published=self._look_now)
+
+    def _look_now(self) -> None:
+        """The site was deployed: the next look is due."""
+        self._scheduler.modify_job(LOOK, next_run_time=datetime.now(UTC))
 
     def _look(self) -> None:
         try:

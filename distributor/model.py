@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Literal
 
 
@@ -201,6 +201,24 @@ class RejectReason(StrEnum):
     OTHER = "other"
 
 
+class Outcome(IntEnum):
+    """What became of an accepted message, as far as its provider told; a higher one hides a lower.
+
+    Events come in any order and more than once: the highest that was told is what stays.
+    """
+
+    TAKEN = 0  # the provider has it, and said no more
+    DEFERRED = 1
+    DELIVERED = 2
+    OPENED = 3
+    CLICKED = 4
+    UNSUBSCRIBED = 5
+    REJECTED = 6
+    FAILED = 7
+    BOUNCED = 8
+    COMPLAINED = 9
+
+
 BounceClass = Literal["hard", "soft"]  # hard: the address takes nothing, now or later
 Hand = Literal["human", "bot", "unknown"]  # whose open or click it was
 
@@ -223,6 +241,9 @@ class Event:
     user_agent: str = ""
     by: Hand | None = None  # of opens and clicks
     raw: bytes = b""  # this event alone, as JSON
+
+
+Notice = Literal["confirmation", "change"]  # of a subscription; of an address
 
 
 class CampaignState(StrEnum):
@@ -269,6 +290,7 @@ class Campaign:
     approved_at: datetime | None = None
     approved_content: str | None = None  # the hash of what a person approved
     reason: str | None = None  # why it was skipped, paused or cancelled
+    notice: Notice | None = None  # what it asks of single readers; None: it tells all of them news
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

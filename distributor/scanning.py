@@ -142,7 +142,7 @@ def _rewind(db: Connection, since: datetime, scanned: Scanned) -> None:
     for name, row in campaigns.channels(db).items():
         if row.start < first:
             continue
-        if campaigns.campaigns(db, channel_name=name, limit=1):
+        if campaigns.has_announced(db, name):
             scanned.kept.append(name)
             continue
         campaigns.handled(db, name, through=first - 1)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from markupsafe import escape as escaped
 
-SLOTS = ("name", "unsubscribe_url", "preferences_url", "view_url")
+SLOTS = ("name", "unsubscribe_url", "preferences_url", "view_url", "confirm_url")
 
 MARKS: Mapping[str, str] = {slot: f"@@{slot}@@" for slot in SLOTS}  # what templates know as `slots`
 

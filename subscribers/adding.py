@@ -1,19 +1,52 @@
-"""The statements by which a publisher adds people, one or a million."""
+"""The statements by which a publisher adds people, one or a million.
+
+Rows are staged in a temporary table, and a few statements add them all: asking the database about each, or
+telling it each, takes longer than everything else together.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, case, func, select, update
-from sqlalchemy.engine import Row
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    ColumnElement,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Select,
+    Table,
+    Text,
+    and_,
+    case,
+    cast,
+    exists,
+    func,
+    literal,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy import insert as plain_insert
+from sqlalchemy.schema import CreateTable
 
-from subscribers.choosing import change_place
+from subscribers import lists
+from subscribers.leaving import heavier
 from subscribers.model import Entry, Source, address_hash, topic_text
-from subscribers.schema import subscriber, subscription, suppression
-from subscribers.sql import in_force, insert, write
+from subscribers.schema import EPOCH, Instant, consent, list_, subscriber, subscription, suppression
+from subscribers.sql import common_position, in_force, insert
 
 
 @dataclass(slots=True)
@@ -24,6 +57,50 @@ class Added:
     changed: int = 0
     unchanged: int = 0
     left_alone: int = 0  # they unsubscribed, or their address is suppressed
+
+
+class Row(NamedTuple):
+    """An entry as it is staged, for one list."""
+
+    address_hash: bytes
+    list: int
+    address: str
+    name: str = ""
+    timezone: str | None = None
+    locale: str | None = None
+    hour: int | None = None
+    attributes: str | None = None  # JSON
+    joined_at: int | None = None  # microseconds, as `Instant` keeps them
+    state: str | None = None
+    cadence: str | None = None
+    topics: str | None = None  # as `topic_text` gives them
+    confirmed_at: int | None = None
+    ip: str | None = None
+    suppress: str | None = None
+
+
+_incoming = Table(
+    "incoming",
+    MetaData(),
+    Column("address_hash", LargeBinary),
+    Column("list", BigInteger),
+    Column("address", Text),
+    Column("name", Text),
+    Column("timezone", Text),
+    Column("locale", Text),
+    Column("hour", Integer),
+    Column("attributes", Text),
+    Column("joined_at", Instant),
+    Column("state", Text),
+    Column("cadence", Text),
+    Column("topics", Text),
+    Column("confirmed_at", Instant),
+    Column("ip", Text),
+    Column("suppress", Text),
+    Column("is_person", Boolean),  # the one row of its address that speaks for the person
+    Column("is_blocked", Boolean),
+    prefixes=["TEMPORARY"],
+)
 
 
 def add(
@@ -38,105 +115,281 @@ def add(
     """Add the entries, or change what is there; nobody who left is brought back.
 
     A new subscription stands where its cadence stands, so its reader gets the next edition as everybody does.
+    Each is noted with where it came from.
     """
-    hashes = [address_hash(entry.address) for entry in entries]
-    unique = dict(zip(hashes, entries, strict=True))
-    blocked = set(
-        db.scalars(
-            select(suppression.c.address_hash).where(suppression.c.address_hash.in_(unique), in_force(now))
+    rows = [row for entry in entries for row in _rows_of(entry, list_ids)]
+    return add_rows(db, rows, now=now, source=source, detail=detail)
+
+
+def _rows_of(entry: Entry, list_ids: Mapping[str, int]) -> Iterator[Row]:
+    for name in entry.lists:
+        yield Row(
+            address_hash=address_hash(entry.address),
+            list=list_ids[name],
+            address=entry.address,
+            name=_storable(entry.name),
+            timezone=entry.timezone,
+            locale=entry.locale and _storable(entry.locale),
+            hour=entry.hour,
+            attributes=json.dumps(dict(entry.attributes)) if entry.attributes else None,
+            joined_at=microseconds(entry.joined_at),
+            state=entry.state,
+            cadence=entry.cadence,
+            topics=None if entry.topics is None else _storable(topic_text(entry.topics)),
+            confirmed_at=microseconds(entry.confirmed_at),
+            ip=entry.ip or None,
+            suppress=entry.suppress,
         )
+
+
+def _storable(text: str) -> str:
+    """Without what PostgreSQL takes in no text."""
+    return re.sub("[\x00\ud800-\udfff]", "", text)
+
+
+def microseconds(moment: datetime | None) -> int | None:
+    return None if moment is None else (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def add_rows(
+    db: Connection, rows: Iterable[Row], *, now: datetime, source: Source, detail: str = ""
+) -> Added:
+    """Add rows as `add` adds entries; some ten thousand at a time are best."""
+    staged = _one_each(rows)
+    if not staged:
+        return Added()
+    with _staged(db, staged):
+        blocked = _block(db, now)
+        if any(row[14] for row in staged):
+            _suppress(db, now)
+        known = _known(db)
+        _write_people(db, now)
+        added = _write_subscriptions(db, now, source, detail)
+        changed = _change(db, now) if known.alive else 0
+    left_alone = blocked + known.left
+    return Added(
+        added=added,
+        changed=changed,
+        unchanged=len(staged) - added - changed - left_alone,
+        left_alone=left_alone,
     )
-    ids = _add_people(db, unique, now)
-    result = Added()
-    wanted = {
-        (list_ids[name], ids[hash_]): (entry, hash_ in blocked)
-        for hash_, entry in zip(hashes, entries, strict=True)
-        for name in entry.lists
-    }
-    _add_subscriptions(db, wanted, result, now)
-    return result
 
 
-def _add_people(db: Connection, entries: Mapping[bytes, Entry], now: datetime) -> dict[bytes, int]:
-    """The id of each entry's subscriber, by the hash of the address."""
-    new_row = insert(db, subscriber)
-    new = new_row.excluded
-    # What an entry leaves out keeps what is known.
-    upsert = new_row.on_conflict_do_update(
+def _one_each(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
+    """One row for each address and list, in their order: what comes later goes before what came earlier."""
+    people: dict[bytes, int] = {}
+    places: dict[tuple[bytes, int], int] = {}
+    found: list[tuple[Any, ...]] = []
+    for row in rows:
+        hash_ = row[0]
+        first = people.setdefault(hash_, len(found))
+        if first == len(found):
+            places[hash_, row[1]] = first
+            found.append((*row, True, False))
+            continue
+        # The person's own fields are told by the first row, the subscription's by that of its list.
+        found[first] = _told_over(found[first], row, _OF_THE_PERSON)
+        place = places.setdefault((hash_, row[1]), len(found))
+        if place == len(found):
+            found.append((*row, False, False))
+        else:
+            found[place] = _told_over(found[place], row, _OF_THE_PLACE)
+    return found
+
+
+_OF_THE_PERSON = range(3, 9)
+_OF_THE_PLACE = range(9, 15)
+
+
+def _told_over(before: tuple[Any, ...], row: Row, fields: range) -> tuple[Any, ...]:
+    told = list(before)
+    for field in fields:
+        if row[field] not in (None, ""):
+            told[field] = row[field]
+        elif field == 11 and row[field] == "":  # everything is a choice too
+            told[field] = ""
+    return tuple(told)
+
+
+@contextmanager
+def _staged(db: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+    db.execute(CreateTable(_incoming))
+    if db.dialect.name == "sqlite":
+        marks = ",".join("?" * len(_incoming.columns))
+        db.exec_driver_sql(f"INSERT INTO incoming VALUES ({marks})", list(rows))  # noqa: S608
+    else:
+        connection: Any = db.connection.driver_connection
+        with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+        db.execute(text("ANALYZE incoming"))
+    yield
+    db.execute(text("DROP TABLE incoming"))
+
+
+def _block(db: Connection, now: datetime) -> int:
+    """Mark those to whose address nothing may be sent; how many rows they are."""
+    its = suppression.c.address_hash == _incoming.c.address_hash
+    silenced = exists(select(suppression.c.reason).where(its, in_force(now)).correlate(_incoming))
+    return db.execute(update(_incoming).where(silenced).values(is_blocked=True)).rowcount
+
+
+def _suppress(db: Connection, now: datetime) -> None:
+    rows = (
+        select(_incoming.c.address_hash, _incoming.c.suppress, literal(now, Instant), literal(None, Instant))
+        .where(_incoming.c.suppress.is_not(None), _incoming.c.is_person)
+        .order_by(_incoming.c.address_hash)
+    )
+    statement = insert(db, suppression).from_select(["address_hash", "reason", "created_at", "until"], rows)
+    db.execute(heavier(statement))
+
+
+class _Known(NamedTuple):
+    left: int
+    alive: int
+
+
+def _known(db: Connection) -> _Known:
+    """How many rows are of subscriptions that ended, and of others that are there already."""
+    ended = subscription.c.state == "unsubscribed"
+    query = (
+        select(
+            func.coalesce(func.sum(case((ended, 1), else_=0)), 0),
+            func.coalesce(func.sum(case((ended, 0), else_=1)), 0),
+        )
+        .select_from(_incoming)
+        .join(subscriber, subscriber.c.address_hash == _incoming.c.address_hash)
+        .join(subscription, _of_place())
+        .where(~_incoming.c.is_blocked)
+    )
+    left, alive = db.execute(query).one()
+    return _Known(left=left, alive=alive)
+
+
+def _of_place() -> ColumnElement[bool]:
+    return and_(subscription.c.list == _incoming.c.list, subscription.c.subscriber == subscriber.c.id)
+
+
+def _write_people(db: Connection, now: datetime) -> None:
+    """Add those who are new, and change what rows tell of the others; what they leave out stays."""
+    told = ("address", "address_hash", "name", "timezone", "locale", "hour")
+    rows = select(
+        *(_incoming.c[name] for name in told),
+        cast(_incoming.c.attributes, JSON(none_as_null=True)),
+        func.coalesce(_incoming.c.joined_at, literal(now, Instant)),
+    ).where(_incoming.c.is_person, ~_incoming.c.is_blocked)
+    new = insert(db, subscriber).from_select([*told, "attributes", "created_at"], rows)
+    old, row = subscriber.c, new.excluded
+    statement = new.on_conflict_do_update(
         index_elements=["address_hash"],
         set_={
-            "name": case((new.name == "", subscriber.c.name), else_=new.name),
-            "timezone": func.coalesce(new.timezone, subscriber.c.timezone),
-            "locale": func.coalesce(new.locale, subscriber.c.locale),
-            "attributes": func.coalesce(new.attributes, subscriber.c.attributes),
-            "replaces": None,
+            "name": case((row.name == "", old.name), else_=row.name),
+            **{
+                name: func.coalesce(row[name], old[name])
+                for name in ("timezone", "locale", "hour", "attributes")
+            },
+            "replaces": null(),  # it is its owner's from here on, not another's new address
         },
+        where=or_(
+            old.replaces.is_not(None),
+            and_(row.name != "", row.name != old.name),
+            *(_differs(row[name], old[name]) for name in ("timezone", "locale", "hour")),
+            _differs(cast(row.attributes, Text), cast(old.attributes, Text)),
+        ),
     )
-    rows = [
-        {
-            "address": entry.address,
-            "address_hash": hash_,
-            "name": entry.name,
-            "timezone": entry.timezone,
-            "locale": entry.locale,
-            "attributes": dict(entry.attributes) or None,
-            "created_at": entry.joined_at or now,
-        }
-        for hash_, entry in entries.items()
-    ]
-    if not rows:
-        return {}
-    upsert = upsert.returning(subscriber.c.address_hash, subscriber.c.id)
-    return {row.address_hash: row.id for row in write(db, upsert, rows)}
+    db.execute(statement)
 
 
-def _add_subscriptions(
-    db: Connection, wanted: Mapping[tuple[int, int], tuple[Entry, bool]], result: Added, now: datetime
-) -> None:
-    known = {
-        (row.list, row.subscriber): row
-        for row in db.execute(
-            select(subscription).where(
-                subscription.c.list.in_({place for place, _ in wanted}),
-                subscription.c.subscriber.in_({person for _, person in wanted}),
-            )
+def _differs(new: ColumnElement[Any], old: ColumnElement[Any]) -> ColumnElement[bool]:
+    return and_(new.is_not(None), or_(old.is_(None), new != old))
+
+
+def _write_subscriptions(db: Connection, now: datetime, source: Source, detail: str) -> int:
+    """Add subscriptions that are not there, and note where they came from; how many."""
+    state = func.coalesce(_incoming.c.state, "confirmed")
+    moment = literal(now, Instant)
+    found = func.coalesce(_incoming.c.confirmed_at, _incoming.c.joined_at, moment)
+    notes = _missing(
+        _incoming.c.address_hash,
+        subscriber.c.id,
+        select(list_.c.name).where(list_.c.id == _incoming.c.list).scalar_subquery(),
+        literal("imported" if source == "import" else "subscribed"),
+        literal(source),
+        found,
+        _incoming.c.ip,
+        _note(detail),
+    )
+    names = ["address_hash", "subscriber", "list", "what", "source", "at", "ip", "detail"]
+    db.execute(plain_insert(consent).from_select(names, notes))
+    new = _missing(
+        _incoming.c.list,
+        subscriber.c.id,
+        state,
+        func.coalesce(_incoming.c.cadence, "daily"),
+        func.coalesce(_incoming.c.topics, ""),
+        moment,
+        case((state == "confirmed", func.coalesce(_incoming.c.confirmed_at, moment))),
+        case((state == "unsubscribed", moment)),
+    ).order_by(subscriber.c.id)
+    names = ["list", "subscriber", "state", "cadence", "topics", "created_at", "confirmed_at", "left_at"]
+    statement = insert(db, subscription).from_select(names, new).on_conflict_do_nothing()
+    return db.execute(statement).rowcount
+
+
+def _missing(*columns: Any) -> Select[Any]:
+    there = exists(select(subscription.c.state).where(_of_place()).correlate(_incoming, subscriber))
+    return (
+        select(*columns)
+        .select_from(_incoming)
+        .join(subscriber, subscriber.c.address_hash == _incoming.c.address_hash)
+        .where(~_incoming.c.is_blocked, ~there)
+    )
+
+
+def _note(detail: str) -> ColumnElement[str | None]:
+    """Where a row was given another state than confirmed, the note says so."""
+    said = func.coalesce(_incoming.c.suppress, _incoming.c.state)
+    told = literal(detail or None, Text)
+    return case(
+        (said.is_(None), told),
+        (said == "confirmed", told),
+        else_=func.coalesce(told + ": ", "") + said,
+    )
+
+
+def _change(db: Connection, now: datetime) -> int:
+    """Bring subscriptions up to their rows; a reader who changes cadence keeps the place they have."""
+    old = subscription.c
+    cadence = func.coalesce(_incoming.c.cadence, old.cadence)
+    topics = func.coalesce(_incoming.c.topics, old.topics)
+    takes_back = and_(old.state == "confirmed", _incoming.c.state == "unconfirmed")
+    state = case((takes_back, old.state), else_=func.coalesce(_incoming.c.state, old.state))
+    its_row = and_(
+        _of_place(),
+        subscriber.c.address_hash == _incoming.c.address_hash,
+        ~_incoming.c.is_blocked,
+        old.state != "unsubscribed",
+    )
+    moves = and_(cadence != old.cadence, old.state == "confirmed")
+    for id_ in db.scalars(select(old.list).where(its_row, moves).distinct().order_by(old.list)).all():
+        lists.hold_positions(db, id_)
+    stands = func.coalesce(old.served_through, common_position())
+    moment = literal(now, Instant)
+    changed = (
+        update(subscription)
+        .where(its_row, or_(cadence != old.cadence, topics != old.topics, state != old.state))
+        .values(
+            cadence=cadence,
+            topics=topics,
+            state=state,
+            served_through=case((moves, stands), else_=old.served_through),
+            confirmed_at=case(
+                (state == old.state, old.confirmed_at),
+                (state == "confirmed", func.coalesce(_incoming.c.confirmed_at, moment)),
+                else_=old.confirmed_at,
+            ),
+            left_at=case((state == "unsubscribed", moment), else_=old.left_at),
+            asked_at=case((state == "unconfirmed", old.asked_at)),
         )
-    }
-    fresh = []
-    for place, (entry, is_blocked) in wanted.items():
-        row = known.get(place)
-        if is_blocked or (row is not None and row.state == "unsubscribed"):
-            result.left_alone += 1
-        elif row is None:
-            fresh.append(_subscription_row(place, entry, now))
-            result.added += 1
-        elif _change(db, row, entry, now):
-            result.changed += 1
-        else:
-            result.unchanged += 1
-    if fresh:
-        write(db, insert(db, subscription).returning(subscription.c.subscriber), fresh)
-
-
-def _subscription_row(place: tuple[int, int], entry: Entry, now: datetime) -> dict[str, Any]:
-    return {
-        "list": place[0],
-        "subscriber": place[1],
-        "state": entry.state or "confirmed",
-        "cadence": entry.cadence or "daily",
-        "topics": topic_text(entry.topics or ()),
-        "created_at": now,
-        "confirmed_at": (entry.confirmed_at or now) if entry.state in (None, "confirmed") else None,
-    }
-
-
-def _change(db: Connection, row: Row[Any], entry: Entry, now: datetime) -> bool:
-    """Bring a subscription up to its entry; a reader who changes cadence keeps the place they have."""
-    changed = change_place(db, row, topics=entry.topics, cadence=entry.cadence)
-    is_taken_back = row.state == "confirmed" and entry.state == "unconfirmed"
-    if entry.state not in (None, row.state) and not is_taken_back:
-        place = (subscription.c.list == row.list, subscription.c.subscriber == row.subscriber)
-        moments = {"confirmed": {"confirmed_at": now}, "unsubscribed": {"left_at": now}}.get(entry.state, {})
-        db.execute(update(subscription).where(*place).values(state=entry.state, **moments))
-        return True
-    return bool(changed)
+    )
+    return db.execute(changed).rowcount

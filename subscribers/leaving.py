@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
 
@@ -97,26 +98,25 @@ def suppress_hash(
 
 
 def _suppress(db: Connection, hash_: bytes, reason: str, until: datetime | None, now: datetime) -> bool:
-    new = insert(db, suppression)
+    values = {"address_hash": hash_, "reason": reason, "until": until, "created_at": now}
+    return db.execute(heavier(insert(db, suppression).values(values))).rowcount > 0
+
+
+def heavier(new: Any) -> Any:
+    """The INSERT of suppressions, by which one that is there already gives way only to a weightier one."""
     old, row = suppression.c, new.excluded
-    weightier = _weight(row.reason, row.until) > _weight(old.reason, old.until)
     longer = and_(old.until.is_not(None), row.until > old.until)
-    statement = new.on_conflict_do_update(
+    return new.on_conflict_do_update(
         index_elements=["address_hash"],
         set_={"reason": row.reason, "until": row.until, "created_at": row.created_at},
-        where=or_(weightier, longer),
+        where=or_(_weight(row.reason, row.until) > _weight(old.reason, old.until), longer),
     )
-    values = {"address_hash": hash_, "reason": reason, "until": until, "created_at": now}
-    return db.execute(statement.values(values)).rowcount > 0
 
 
 def _weight(reason: ColumnElement[str], until: ColumnElement[datetime]) -> ColumnElement[int]:
+    weights = {UNSUBSCRIBED: 1, BOUNCED: 3, COMPLAINED: 4}
     return case(
-        (until.is_not(None), 0),
-        (reason == UNSUBSCRIBED, 1),
-        (reason == COMPLAINED, 4),
-        (reason == BOUNCED, 3),
-        else_=2,
+        (until.is_not(None), 0), *((reason == known, weight) for known, weight in weights.items()), else_=2
     )
 
 

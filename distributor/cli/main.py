@@ -47,6 +47,7 @@ app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(export.app, name="export")
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
+app.command("serve")(run.serve)
 app.add_typer(db.app, name="db")
 
 

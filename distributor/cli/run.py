@@ -59,3 +59,20 @@ def run(
                     console.complain(alert.text)
         if ran.delivered.refused or ran.delivered.unclear or ran.delivered.later:
             raise typer.Exit(1)
+
+
+def serve() -> None:
+    """Answer on the web: pages, forms, webhooks.
+
+    `distributor run` does so too, where `[web] listen` is set; this is for a process of its own. It goes on
+    until it is stopped (Ctrl-C or SIGTERM).
+
+    Examples:
+      distributor serve
+    """
+    with console.app() as app:
+        from distributor.web.server import Server
+
+        server = Server(app)
+        console.complain(f"the web endpoint answers at {server.address}; Ctrl-C stops it")
+        server.serve()

@@ -36,7 +36,7 @@ from distributor.model import (
     Rendition,
 )
 from distributor.providers.protocol import Allowance
-from distributor.store import campaigns, hands, health, ledger, posts
+from distributor.store import campaigns, events, hands, health, ledger, posts
 from distributor.store.database import Database
 from distributor.store.ledger import Lane
 
@@ -197,6 +197,11 @@ class Desk:
         people: People = {}
         skipped = 0
         if campaign.kind == "newsletter":
+            batch = self._unreported(db, batch)
+            if not batch.recipients:
+                ledger.finish(db, batch, DeliveryState.ACCEPTED, reason=ledger.REPORTED)
+                ledger.close_finished(db, campaign.id)
+                return NoCall()
             people, batch, skipped = self._reachable(db, campaign, batch)
             if not people:
                 ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
@@ -265,6 +270,14 @@ class Desk:
                 self._renditions.pop(next(iter(self._renditions)), None)
             self._renditions[batch.rendition] = content
         return self._renditions[batch.rendition]
+
+    def _unreported(self, db: Connection, batch: Batch) -> Batch:
+        """A batch that was called before, without those whom its provider reported of since."""
+        known = events.reported(db, batch.campaign, batch.recipients) if batch.attempt > 1 else {}
+        if not known:
+            return batch
+        ledger.settle_own(db, batch, {id_: events.settles(told) for id_, told in known.items()})
+        return replace(batch, recipients=tuple(id_ for id_ in batch.recipients if id_ not in known))
 
     def _reachable(self, db: Connection, campaign: Campaign, batch: Batch) -> tuple[People, Batch, int]:
         people = self._readers.reachable(db, campaign, batch.recipients)

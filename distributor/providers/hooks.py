@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -23,7 +23,7 @@ from pydantic import SecretStr
 
 from distributor.config import WebhookSettings
 from distributor.errors import Forged, Unreadable
-from distributor.model import Hand
+from distributor.model import Event, EventType, Hand
 from distributor.providers.protocol import Hook
 
 TOLERANCE = timedelta(minutes=5)  # of a signed time: what the libraries of Svix and Standard Webhooks allow
@@ -40,7 +40,7 @@ def known_by_password(hook: Hook, settings: WebhookSettings) -> None:
         raise Forged("has no name and password: write them into the address of the webhook at the vendor's")
     try:
         name, _, password = b64decode(credentials, validate=True).partition(b":")
-    except binascii.Error:
+    except ValueError:  # no base64, or not even ASCII
         raise Forged("has a name and password that cannot be read") from None
     # Both are compared, whatever the first came to: how long it takes shall not tell which was wrong.
     is_name = not settings.username or any(_same(name, known.encode()) for known in settings.username)
@@ -49,14 +49,23 @@ def known_by_password(hook: Hook, settings: WebhookSettings) -> None:
 
 
 def known_by_token(hook: Hook, settings: WebhookSettings) -> None:
-    """HTTP Bearer (RFC 6750) with one of the configured tokens.
+    """HTTP Bearer with one of the configured tokens.
+
+    Raises:
+        Forged: it has another, or none.
+    """
+    known_by_token_of(hook, settings.token)
+
+
+def known_by_token_of(hook: Hook, tokens: Iterable[SecretStr]) -> None:
+    """HTTP Bearer (RFC 6750) with one of *tokens*.
 
     Raises:
         Forged: it has another, or none.
     """
     scheme, _, token = hook.headers.get("authorization", "").partition(" ")
-    if scheme.lower() != "bearer" or not _is_one_of(_bytes(token.strip()), settings.token):
-        raise Forged("has another token than [providers.….webhook], or none")
+    if scheme.lower() != "bearer" or not _is_one_of(_bytes(token.strip()), tokens):
+        raise Forged("has no header `Authorization: Bearer …`, or another token than is configured here")
 
 
 def is_signed(
@@ -82,7 +91,7 @@ def known_by_standard_webhooks(hook: Hook, secrets: Sequence[SecretStr], *, pref
         raise Forged(f"is not signed: there is no {prefix}-id, {prefix}-timestamp or {prefix}-signature")
     if not re.fullmatch(r"\d{1,12}", sent, re.ASCII):
         raise Forged(f"has a {prefix}-timestamp that is no number of seconds")
-    if abs(hook.received_at - datetime.fromtimestamp(int(sent), UTC)) > TOLERANCE:
+    if abs(hook.received_at.timestamp() - int(sent)) > TOLERANCE.total_seconds():
         raise Forged("was signed more than five minutes ago, or ahead; check the clock of this machine")
     told = [text.removeprefix("v1,") for text in signatures.split(" ") if text.startswith("v1,")]
     message = b".".join((_bytes(id_), sent.encode(), hook.body))
@@ -107,7 +116,7 @@ def _same(one: bytes, other: bytes) -> bool:
 
 
 def _bytes(text: str) -> bytes:
-    return text.encode(errors="surrogateescape")
+    return text.encode(errors="surrogatepass")  # whatever a header or a body has, it is compared
 
 
 # --- what it says ---
@@ -122,7 +131,50 @@ def json_of(hook: Hook) -> Any:
     try:
         return orjson.loads(hook.body)
     except orjson.JSONDecodeError as error:
-        raise Unreadable(f"is no JSON: {error}") from None
+        problem = f"is no JSON: {error}"
+    try:
+        return orjson.loads(_mended(hook.body))
+    except orjson.JSONDecodeError:
+        raise Unreadable(problem) from None
+
+
+def _mended(body: bytes) -> bytes:
+    """JSON without broken characters: one server's answer cut in the middle of a sign is not to lose the rest."""
+    text = body.decode(errors="replace")
+    return _HALF_A_PAIR.sub(lambda found: "\\ufffd" if found["half"] else found[0], text).encode()
+
+
+# Escapes that are right come first, so that what is left is half of a pair (RFC 8259, section 8.2).
+_HALF_A_PAIR = re.compile(
+    r"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<half>\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+
+
+def each(hook: Hook, read: Callable[[Any, datetime], Event]) -> list[Event]:
+    """The events of a list; one that cannot be read is kept as it is, and takes no other with it.
+
+    Raises:
+        Unreadable: there is no list, and nothing in it that could be an event.
+    """
+    told = json_of(hook)
+    found = told if isinstance(told, list) else [told]
+    if found and not any(isinstance(one, dict) for one in found):
+        raise Unreadable("is neither an event nor a list of events")
+    return [_read(one, place, hook, read) for place, one in enumerate(found)]
+
+
+def _read(told: Any, place: int, hook: Hook, read: Callable[[Any, datetime], Event]) -> Event:
+    try:
+        with reading():
+            return read(told, hook.received_at)
+    except Unreadable:
+        pass
+    try:
+        raw = raw_of(told)
+    except TypeError:  # nested deeper than it writes
+        raw = b""
+    id_ = id_of(raw or f"{place} {hashlib.sha256(hook.body).hexdigest()}")
+    return Event(type=EventType.UNKNOWN, id=id_, occurred_at=hook.received_at, said="", raw=raw)
 
 
 @contextmanager
@@ -134,8 +186,13 @@ def reading() -> Iterator[None]:
     """
     try:
         yield
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, OSError) as error:
-        raise Unreadable(f"is no event of theirs: {type(error).__name__}: {error}") from error
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
+        raise Unreadable(f"is no event of theirs: {type(error).__name__}: {str(error)[:200]}") from error
+
+
+def object_of(told: Any) -> Mapping[str, Any]:
+    """An object, or an empty one where there is none: vendors write `null` and `[]` for it."""
+    return told if isinstance(told, dict) else {}
 
 
 def objects(told: Any) -> list[Mapping[str, Any]]:
@@ -146,8 +203,12 @@ def objects(told: Any) -> list[Mapping[str, Any]]:
     return found
 
 
-def raw_of(told: Mapping[str, Any]) -> bytes:
-    """One event of several, by itself."""
+def raw_of(told: Any) -> bytes:
+    """One event of several, by itself.
+
+    Raises:
+        TypeError: it is nested too deep.
+    """
     return orjson.dumps(told, option=orjson.OPT_SORT_KEYS)
 
 
@@ -156,21 +217,41 @@ def id_of(*parts: object) -> str:
     return hashlib.sha256("\x1f".join(map(str, parts)).encode(errors="surrogatepass")).hexdigest()[:40]
 
 
+def own_id(value: Any) -> str:
+    """The id that a vendor gives an event, in the form that fits a database; nothing where it gives none."""
+    id_ = str(value) if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    return id_ if id_.isprintable() and len(id_) <= 200 else id_of(id_)
+
+
 def text_of(value: Any, *, most: int = 500) -> str:
-    """A field that should be text, without what no database takes, and not without end."""
-    return (
-        ""
-        if value is None
-        else re.sub(r"[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", str(value))[:most]
-    )
+    """A field that should be text, without what no database takes, and not without end.
+
+    What is no text and no number is left to `Event.raw`.
+    """
+    text = str(value) if isinstance(value, str | int | float) else ""
+    return re.sub(r"[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text[:most])
+
+
+def when(value: Any, received_at: datetime) -> datetime:
+    """The time that an event tells; that of its coming, where it tells none, or one that cannot be."""
+    try:
+        told = moment(value)
+    except (ValueError, OverflowError, OSError):
+        return received_at
+    return told if EARLIEST <= told <= received_at + timedelta(days=1) else received_at
+
+
+EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 
 
 def moment(value: Any) -> datetime:
     """A time as vendors write them: seconds or milliseconds since 1970, ISO 8601, aware or in UTC.
 
     Raises:
-        ValueError: it is none.
+        ValueError, OverflowError, OSError: it is none.
     """
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError(f"{type(value).__name__} is no time")
     if isinstance(value, int | float) or re.fullmatch(r"\d+(\.\d+)?", str(value), re.ASCII):
         seconds = float(value)
         # In seconds the year 5138; in milliseconds 1973.

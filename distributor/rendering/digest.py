@@ -151,7 +151,7 @@ class _Edition:
             "edition_at": self.edition_at,
             "language": language,
             "direction": direction(language),
-            "words_file": self._words(language),
+            "words_file": words_of(self.environment, language),
             "site_url": neutral_url(web_address(self.publication.base_url)),
             "logo": neutral_url(web_address(self.publication.logo)),
             "utm": self.newsletter.utm,
@@ -163,10 +163,6 @@ class _Edition:
             "folded": self.count - len(shown),
         }
 
-    def _words(self, language: str) -> str:
-        names = (f"words.{language}.j2", f"words.{language.split('-')[0]}.j2")
-        return next((name for name in names if exists(self.environment, name)), "words.j2")
-
     def _headings(self) -> Iterable[str]:
         return map(_heading, self.newsletter.topics) if self.newsletter.sections == "topic" else ()
 
@@ -174,6 +170,12 @@ class _Edition:
         if self.body is None or plan.body == MAX_BYTES:
             return self.body or ""
         return mail_body(self.body, base=self.publication.base_url, limit=plan.body)
+
+
+def words_of(environment: Environment, language: str) -> str:
+    """The file of the fixed words in a language (BCP 47), or in English."""
+    names = (f"words.{language}.j2", f"words.{language.split('-')[0]}.j2")
+    return next((name for name in names if exists(environment, name)), "words.j2")
 
 
 _BODY = "@@body@@"  # no article can say this either

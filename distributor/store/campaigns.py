@@ -86,13 +86,21 @@ def campaign_at(db: Connection, channel_name: str, slot: str) -> Campaign | None
 def campaigns(
     db: Connection, *, channel_name: str | None = None, states: Iterable[CampaignState] = (), limit: int = 50
 ) -> list[Campaign]:
-    """The newest first."""
+    """The newest first, notices among them."""
     query = select(campaign).order_by(campaign.c.id.desc()).limit(limit)
     if channel_name is not None:
         query = query.where(campaign.c.channel == channel_name)
     if wanted := tuple(states):
         query = query.where(campaign.c.state.in_(wanted))
     return [_campaign(row) for row in db.execute(query)]
+
+
+def has_announced(db: Connection, channel_name: str) -> bool:
+    """Whether a channel had an edition or a post; a notice is neither."""
+    query = (
+        select(campaign.c.id).where(campaign.c.channel == channel_name, campaign.c.notice.is_(None)).limit(1)
+    )
+    return db.scalar(query) is not None
 
 
 def overlapping(db: Connection, channel_name: str, *, beyond: int) -> list[int]:

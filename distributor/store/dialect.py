@@ -26,3 +26,9 @@ def upsert(
         db.execute(insert.on_conflict_do_update(index_elements=list(key), set_=values), list(rows))
     else:
         db.execute(insert.on_conflict_do_nothing(index_elements=list(key)), list(rows))
+
+
+def insert_new(db: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> bool:
+    """Insert *row*, unless there is one with the same *key*; whether it was inserted."""
+    insert = (sqlite if db.dialect.name == "sqlite" else postgresql).insert(table)
+    return db.execute(insert.values(row).on_conflict_do_nothing(index_elements=list(key))).rowcount > 0

@@ -221,6 +221,15 @@ def skip(db: Connection, taken: Batch, reasons: Mapping[int, str]) -> None:
     _set_own(db, taken, unsent(taken), reasons)
 
 
+def settle_own(db: Connection, taken: Batch, states: Mapping[int, DeliveryState]) -> None:
+    """Give recipients of a claimed batch the states that their provider's reports mean."""
+    for state in set(states.values()):
+        _set_own(db, taken, state, {id_: REPORTED for id_, one in states.items() if one is state})
+
+
+REPORTED = "no answer came that said so; its provider reported it later"
+
+
 def unsent(taken: Batch, state: DeliveryState = DeliveryState.SKIPPED) -> DeliveryState:
     """The state of what was not sent this time: unclear, where an earlier call may have been accepted."""
     return state if taken.called_at is None else DeliveryState.UNCLEAR
@@ -321,7 +330,7 @@ def divide(db: Connection, campaign_id: int, number: int, ids: Sequence[int], **
         "state": DeliveryState.QUEUED,
         "attempt": whole.attempt,
     }
-    new_number = _add(db, new | values)
+    new_number = add_batch(db, new | values)
     moved = set(ids)
     kept = [id_ for id_ in orjson.loads(whole.recipients) if id_ not in moved]
     db.execute(update(batch).where(its_row).values(recipients=orjson.dumps(kept).decode(), size=len(kept)))
@@ -334,7 +343,7 @@ def divide(db: Connection, campaign_id: int, number: int, ids: Sequence[int], **
     return len(kept)
 
 
-def _add(db: Connection, values: Mapping[str, Any]) -> int:
+def add_batch(db: Connection, values: Mapping[str, Any]) -> int:
     """Insert a batch under the next number of its campaign; which it is."""
     last = select(func.coalesce(func.max(batch.c.number), 0)).where(batch.c.campaign == values["campaign"])
     while True:

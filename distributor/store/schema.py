@@ -95,6 +95,7 @@ campaign = Table(
     Column("approved_at", Instant),
     Column("approved_content", Text),  # the hash of what a person approved
     Column("reason", Text),
+    Column("notice", Text),  # what it asks of single readers, who come one by one; null: an edition or a post
     UniqueConstraint("channel", "slot"),
     CheckConstraint("kind IN ('newsletter', 'post')", name="kind"),
 )
@@ -165,6 +166,7 @@ delivery = Table(
     Column("state", Text),  # null: as its batch
     Column("receipt", Text),  # an id of its own
     Column("reason", Text),
+    Column("outcome", Integer),  # model.Outcome: what its provider reported since
     # No foreign keys: a million rows are written by one statement that made their campaign and batches.
     sqlite_with_rowid=False,
 )
@@ -231,6 +233,63 @@ alert = Table(
     Column("text", Text, nullable=False),
     Column("raised_at", Instant, nullable=False),
     Column("told_at", Instant),
+)
+
+# What a provider reported of one message, as it said it and in our words.
+event = Table(
+    "event",
+    metadata,
+    Column("number", Identity, primary_key=True),  # in the order of their coming
+    Column("provider", Text, nullable=False),
+    Column("id", Text, nullable=False),
+    Column("type", Text, nullable=False),  # model.EventType
+    Column("said", Text, nullable=False),  # what the vendor calls it
+    Column("occurred_at", Instant, nullable=False),
+    Column("received_at", Instant, nullable=False),
+    Column("campaign", BigInteger),  # with recipient: the delivery; null: of no message of ours
+    Column("recipient", BigInteger),
+    Column("address_hash", LargeBinary),
+    Column("message_id", Text),
+    Column("bounce_class", Text),
+    Column("reject_reason", Text),
+    Column("by", Text),
+    Column("link", Text),
+    Column("description", Text),
+    Column("user_agent", Text),
+    Column("raw", LargeBinary),  # names the address; null once its person is erased
+    Column("applied_at", Instant),  # null: nothing followed from it yet
+    UniqueConstraint("provider", "id"),
+)
+Index(
+    "ix_event_waiting",
+    event.c.number,
+    sqlite_where=event.c.applied_at.is_(None),
+    postgresql_where=event.c.applied_at.is_(None),
+)
+Index("ix_event_recipient", event.c.recipient, event.c.campaign)
+Index("ix_event_address_hash", event.c.address_hash)
+
+# Readers who are to be sent what they missed before they came.
+welcome = Table(
+    "welcome",
+    metadata,
+    Column("newsletter", Text, primary_key=True),
+    Column("subscriber", BigInteger, primary_key=True, autoincrement=False),
+    Column("asked_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Who may use the API. Of a token only its hash is known.
+api_token = Table(
+    "api_token",
+    metadata,
+    Column("id", Identity, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("hash", LargeBinary, nullable=False, unique=True),  # SHA-256
+    Column("scopes", Text, nullable=False),  # with spaces between
+    Column("created_at", Instant, nullable=False),
+    Column("expires_at", Instant),
+    Column("used_at", Instant),  # to the hour
 )
 
 media = Table(

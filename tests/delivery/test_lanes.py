@@ -283,7 +283,7 @@ def test_while_a_provider_asks_for_time_nobody_calls_it(app: App, tmp_path: Path
 
 
 def test_the_program_says_why_a_provider_takes_nothing(app: App, tmp_path: Path, clock: Clock):
-    """Until when, and in the provider's own words; or which limit is used up."""
+    """Until when, and in the provider's own words; or which limit is used up (listmonk #905)."""
     first = log(tmp_path, "first", says(AccountTrouble("401: the key was revoked")), size=6)
     ways(app, first)
     planned(app)

@@ -284,7 +284,7 @@ def test_an_allowance_of_nothing_sends_nothing(app: App, tmp_path: Path):
 
 
 def test_a_new_domain_is_warmed_up_by_all_its_providers_together(app: App, tmp_path: Path, clock: Clock):
-    """Of 250 readers a domain's first day takes 200, whichever provider carries them."""
+    """Of 250 readers a domain's first day takes 200, whichever provider carries them (listmonk #123)."""
     first, second = Vendor(tmp_path / "first.log"), Vendor(tmp_path / "second.log")
     way = EmailWay(
         name="first", provider=first, sender=SENDER, domain="news.example", warmed_since=clock().date()

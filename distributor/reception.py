@@ -1,0 +1,365 @@
+"""Where readers come, choose and go: what the pages, the API and other programs' hooks ask for.
+
+Whoever holds a token has the mailbox that it was sent to. Whoever holds none may only ask, and is told the
+same whether the address is known or not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from sqlalchemy import Connection
+
+from distributor.config import Cadence, Newsletter
+from distributor.model import Notice
+from distributor.notices import Notices
+from distributor.store import events, welcomes
+from distributor.store.database import Database
+from subscribers import store as audience
+from subscribers.model import Entry, Evidence, Subscriber, is_disposable, known_zone, normal_address
+from subscribers.tokens import Place, Ticket, Tokens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What somebody writes into a form."""
+
+    address: str
+    newsletters: tuple[str, ...]
+    name: str = ""
+    topics: tuple[str, ...] | None = None  # None: what they had, or everything
+    cadence: Cadence | None = None
+    hour: int | None = None
+    timezone: str | None = None
+    locale: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Invitation:
+    """A question that was mailed, and what is still to be answered."""
+
+    kind: Notice
+    newsletters: tuple[str, ...]  # names; of a change of address none
+    address: str  # masked: "a•••@example.org"
+    is_done: bool = False
+    newly: tuple[str, ...] = ()  # newsletters that this answer confirmed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reader:
+    """Whose token it is, and of which newsletter."""
+
+    newsletter: str
+    person: Subscriber
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """What a reader wants of one newsletter."""
+
+    is_wanted: bool = True
+    topics: tuple[str, ...] | None = None
+    cadence: Cadence | None = None
+
+
+Answered = Literal["confirmed", "expired"]
+
+
+class Reception:
+    """Each method is one transaction; mails are queued in it, and sent by whoever delivers."""
+
+    def __init__(
+        self,
+        database: Database,
+        tokens: Tokens,
+        notices: Notices,
+        newsletters: Mapping[str, Newsletter],
+        *,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.newsletters = newsletters
+        self._database = database
+        self._tokens = tokens
+        self._notices = notices
+        self._clock = clock
+
+    # --- coming ---
+
+    def subscribe(self, wish: Wish, evidence: Evidence) -> None:
+        """Ask the address whether it wants the newsletters; nobody learns whether it is known.
+
+        Raises:
+            ValueError: the wish cannot be granted to anybody; the message says why, for whoever wrote it.
+        """
+        entry = self._entry(wish)
+        now = self._clock()
+        with self._database.write() as db:
+            asked = audience.ask(db, entry, evidence=evidence, now=now)
+            if asked.may_mail and asked.subscriber is not None:
+                self._notices.send(db, asked.to_confirm[0], "confirmation", asked.subscriber, now=now)
+
+    def _entry(self, wish: Wish) -> Entry:
+        """A wish, checked.
+
+        Raises:
+            ValueError: it asks for what there is not.
+        """
+        if not wish.newsletters:
+            raise ValueError("no newsletter is chosen")
+        for name in wish.newsletters:
+            if name not in self.newsletters:
+                raise ValueError(f"there is no newsletter {name[:60]!r}")
+        try:
+            address = normal_address(wish.address)
+        except ValueError as error:
+            raise ValueError(f"{wish.address.strip()[:80]!r} {error}") from None
+        if is_disposable(address):
+            raise ValueError("addresses of services that throw mailboxes away are not taken")
+        self._check_choice(Choice(topics=wish.topics, cadence=wish.cadence), *wish.newsletters)
+        return Entry(
+            address=address,
+            lists=tuple(dict.fromkeys(wish.newsletters)),
+            name=wish.name,
+            topics=wish.topics,
+            cadence=wish.cadence,
+            hour=_hour(wish.hour),
+            timezone=known_zone(wish.timezone) if wish.timezone else None,
+            locale=wish.locale,
+        )
+
+    def _check_choice(self, choice: Choice, *names: str) -> None:
+        for name in names:
+            newsletter = self.newsletters[name]
+            if choice.cadence is not None and choice.cadence not in newsletter.cadences:
+                raise ValueError(f"{newsletter.title} does not come {choice.cadence}")
+            for topic in choice.topics or ():
+                if topic not in newsletter.topics:
+                    raise ValueError(f"{newsletter.title} has no topic {topic[:60]!r}")
+
+    def invitation(self, token: str) -> Invitation | None:
+        """What a confirmation link asks; None when it is none of ours, or over."""
+        kind, ticket = self._ticket(token)
+        if kind is None or ticket is None:
+            return None
+        with self._database.read() as db:
+            return self._invitation(db, kind, ticket)
+
+    def _invitation(self, db: Connection, kind: Notice, ticket: Ticket) -> Invitation:
+        if kind == "change":
+            address = audience.waiting_address(db, ticket.subscriber)
+            return Invitation(
+                kind=kind, newsletters=(), address=masked(address or ""), is_done=address is None
+            )
+        person = audience.person(db, ticket.subscriber, now=self._clock())
+        waiting = audience.waiting(db, ticket.subscriber)
+        return Invitation(
+            kind=kind,
+            newsletters=waiting or self._list_of(db, ticket),
+            address=masked(person.address if person else ""),
+            is_done=person is None or not waiting,
+        )
+
+    def _list_of(self, db: Connection, ticket: Ticket) -> tuple[str, ...]:
+        name = audience.list_names(db).get(ticket.number)
+        return (name,) if name else ()
+
+    def confirm(self, token: str, evidence: Evidence) -> Invitation | None:
+        """Answer a question with yes, once or twice. None: there is no such question, or it is over."""
+        kind, ticket = self._ticket(token)
+        if kind is None or ticket is None:
+            return None
+        now = self._clock()
+        with self._database.write() as db:
+            asked = self._invitation(db, kind, ticket)
+            if kind == "change":
+                audience.confirm_change(db, new=ticket.subscriber, evidence=evidence, now=now)
+                return asked
+            done = audience.confirm(db, subscriber=ticket.subscriber, evidence=evidence, now=now)
+            self._welcome(db, ticket.subscriber, done.lists, now)
+        return Invitation(
+            kind=kind, newsletters=asked.newsletters, address=asked.address, is_done=True, newly=done.lists
+        )
+
+    def _welcome(self, db: Connection, subscriber: int, lists: tuple[str, ...], now: datetime) -> None:
+        """Have those who are new sent what everybody has read already, where a newsletter does so."""
+        for name in lists:
+            if name in self.newsletters and self.newsletters[name].welcome == "edition":
+                welcomes.ask(db, name, subscriber, now=now)
+
+    def has_expired(self, token: str) -> bool:
+        """Whether it is a confirmation link of ours whose time is over."""
+        return any(self._tokens.has_expired(kind, token, self._clock()) for kind in KINDS)
+
+    def _ticket(self, token: str) -> tuple[Notice | None, Ticket | None]:
+        for kind in KINDS:
+            if ticket := self._tokens.read_expiring(kind, token, self._clock()):
+                return kind, ticket
+        return None, None
+
+    # --- choosing ---
+
+    def reader(self, token: str) -> Reader | None:
+        """Whose token it is; None when it is none of ours, or they were forgotten."""
+        place = self._tokens.read(token)
+        if place is None:
+            return None
+        with self._database.read() as db:
+            name = audience.list_names(db).get(place.list)
+            person = audience.person(db, place.subscriber, now=self._clock())
+        return Reader(newsletter=name, person=person) if name and person else None
+
+    def choose(
+        self,
+        token: str,
+        choices: Mapping[str, Choice],
+        *,
+        name: str | None = None,
+        hour: int | None = None,
+        timezone: str | None = None,
+        evidence: Evidence,
+    ) -> None:
+        """Keep what a reader chose; what is None stays, `audience.ANY_HOUR` and "" take a choice back.
+
+        A newsletter that is new to them is confirmed at once: the token was sent to their mailbox.
+
+        Raises:
+            ValueError: something is chosen that there is not; nothing was kept.
+        """
+        place = self._place(token)
+        for newsletter, choice in choices.items():
+            if newsletter not in self.newsletters:
+                raise ValueError(f"there is no newsletter {newsletter[:60]!r}")
+            self._check_choice(choice, newsletter)
+        if timezone:
+            known_zone(timezone)
+        if hour != audience.ANY_HOUR:
+            _hour(hour)
+        now = self._clock()
+        with self._database.write() as db:
+            for newsletter, choice in choices.items():
+                self._take(db, place.subscriber, newsletter, choice, evidence, now)
+            audience.choose(
+                db,
+                subscriber=place.subscriber,
+                name=name,
+                hour=hour,
+                timezone=timezone,
+                evidence=evidence,
+                now=now,
+            )
+
+    def _take(
+        self, db: Connection, person: int, newsletter: str, choice: Choice, evidence: Evidence, now: datetime
+    ) -> None:
+        if not choice.is_wanted:
+            audience.unsubscribe(db, subscriber=person, list_name=newsletter, evidence=evidence, now=now)
+            return
+        new = audience.confirm(db, subscriber=person, lists=[newsletter], evidence=evidence, now=now)
+        self._welcome(db, person, new.lists, now)
+        audience.choose(
+            db,
+            subscriber=person,
+            list_name=newsletter,
+            topics=choice.topics,
+            cadence=choice.cadence,
+            evidence=evidence,
+            now=now,
+        )
+
+    def pause(self, token: str, until: datetime | None, evidence: Evidence) -> None:
+        """Send a reader nothing of any newsletter until then; None: go on."""
+        place = self._place(token)
+        with self._database.write() as db:
+            audience.pause(db, subscriber=place.subscriber, until=until, evidence=evidence, now=self._clock())
+
+    def change_address(self, token: str, address: str, evidence: Evidence) -> None:
+        """Ask another address whether it is the reader's; nobody learns whether it is known.
+
+        Raises:
+            ValueError: it is no address.
+        """
+        place = self._place(token)
+        wanted = normal_address(address)
+        if is_disposable(wanted):
+            raise ValueError("addresses of services that throw mailboxes away are not taken")
+        now = self._clock()
+        with self._database.write() as db:
+            new = audience.ask_change(
+                db, subscriber=place.subscriber, address=wanted, evidence=evidence, now=now
+            )
+            name = audience.list_names(db).get(place.list)
+            if new is not None and name is not None and name in self.newsletters:
+                self._notices.send(db, name, "change", new, now=now)
+
+    # --- going ---
+
+    def unsubscribe(self, token: str, evidence: Evidence, *, everything: bool = False) -> bool:
+        """End the subscription that the token is of, or all; False when the token is none of ours.
+
+        Ending it again is as good as ending it.
+        """
+        place = self._tokens.read(token)
+        if place is None:
+            return False
+        with self._database.write() as db:
+            name = audience.list_names(db).get(place.list)
+            if name is None:
+                return False
+            audience.unsubscribe(
+                db,
+                subscriber=place.subscriber,
+                list_name=None if everything else name,
+                evidence=evidence,
+                now=self._clock(),
+            )
+        return True
+
+    def data(self, token: str) -> dict[str, Any] | None:
+        """All that is known of a reader, as JSON can say it."""
+        place = self._tokens.read(token)
+        return self.data_of(place.subscriber) if place else None
+
+    def data_of(self, subscriber: int) -> dict[str, Any] | None:
+        with self._database.read() as db:
+            known = audience.personal_data(db, subscriber, now=self._clock())
+            if known is None:
+                return None
+            return known | {"messages": events.messages_of(db, subscriber)}
+
+    def erase(self, token: str, evidence: Evidence) -> bool:
+        """Forget the reader; False when there is none any more."""
+        place = self._tokens.read(token)
+        return self.erase_person(place.subscriber, evidence) is not None if place else False
+
+    def erase_person(self, subscriber: int, evidence: Evidence) -> audience.Proof | None:
+        """Forget a person: here, and in what providers reported of them."""
+        now = self._clock()
+        with self._database.write() as db:
+            hash_ = audience.hash_of(db, subscriber)
+            if hash_ is not None:
+                events.forget(db, subscriber, hash_)
+            return audience.erase(db, subscriber, evidence=evidence, now=now)
+
+    def _place(self, token: str) -> Place:
+        place = self._tokens.read(token)
+        if place is None:
+            raise ValueError("the link is not complete")
+        return place
+
+
+KINDS: tuple[Notice, ...] = ("confirmation", "change")
+
+
+def _hour(hour: int | None) -> int | None:
+    if hour is not None and not 0 <= hour <= 23:
+        raise ValueError(f"{hour} is no hour of a day; they go from 0 to 23")
+    return hour
+
+
+def masked(address: str) -> str:
+    """An address that its owner knows again, and nobody else learns: "a•••@example.org"."""
+    local, at, domain = address.rpartition("@")
+    return f"{local[:1]}•••{at}{domain}" if at else ""

@@ -1,0 +1,1 @@
+"""The web endpoint: where readers, forms and providers' events arrive."""

@@ -1,0 +1,103 @@
+"""The web application: composed once, on one `App`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+from anyio import to_thread
+from fastapi import FastAPI
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp
+
+from distributor.app import App
+from distributor.errors import DistributorError
+from distributor.web.guard import Guard
+from distributor.web.hooks import EmailHooks, SiteHook
+from distributor.web.intake import Intake
+from distributor.web.media import Media
+
+log = logging.getLogger(__name__)
+
+AGAIN = 10.0  # seconds after which events are followed up, though nothing came
+
+
+def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
+    """The whole endpoint of an app whose tables are there.
+
+    *published* is called when the site was deployed; unless given, it is looked at here.
+    """
+    web = _Web(app, published)
+    api = FastAPI(title="distributor", openapi_url=None, docs_url=None, redoc_url=None, lifespan=web.lifespan)
+    api.router.routes[:0] = web.routes  # before FastAPI's own: webhooks come by the thousand
+    return Guard(api, is_secure=app.config.web.public_url.startswith("https://"))
+
+
+class _Web:
+    """What requests share."""
+
+    def __init__(self, app: App, published: Callable[[], None] | None) -> None:
+        self._app = app
+        self._kept = _Bell()
+        self._deployed = _Bell()
+        self._intake = Intake(app.database, after=self._kept.ring)
+        self._published = published or self._deployed.ring
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return [
+            *EmailHooks(self._app, self._intake).routes,
+            *SiteHook(self._app, self._published).routes,
+            *Media(self._app.config.pictures.path).routes,
+            Route("/healthz", _is_alive, methods=["GET", "HEAD"]),
+            Route("/readyz", self._is_ready, methods=["GET", "HEAD"]),
+        ]
+
+    @asynccontextmanager
+    async def lifespan(self, _api: Any) -> AsyncIterator[None]:
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._intake.run)
+            group.start_soon(self._again_and_again, self._kept, self._app.follow_up)
+            group.start_soon(self._again_and_again, self._deployed, self._app.look, None)
+            yield
+            group.cancel_scope.cancel()
+
+    async def _again_and_again(
+        self, bell: _Bell, step: Callable[[], object], every: float | None = AGAIN
+    ) -> None:
+        """Do *step* whenever the bell was rung, and now and then besides."""
+        while True:
+            with anyio.move_on_after(every):
+                await bell.wait()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await to_thread.run_sync(step)
+            except DistributorError as error:  # the next time finds it mended, or says so again
+                log.warning("%s", error)
+
+    async def _is_ready(self, _request: Request) -> Response:
+        await to_thread.run_sync(self._app.database.version)
+        return PlainTextResponse("ready\n")
+
+
+async def _is_alive(_request: Request) -> Response:
+    return PlainTextResponse("alive\n")
+
+
+class _Bell:
+    """Rung any number of times, it wakes whoever waits once."""
+
+    def __init__(self) -> None:
+        self._event = anyio.Event()
+
+    def ring(self) -> None:
+        self._event.set()
+
+    async def wait(self) -> None:
+        await self._event.wait()
+        self._event = anyio.Event()
