@@ -139,7 +139,7 @@ def json_of(hook: Hook) -> Any:
 
 
 def _mended(body: bytes) -> bytes:
-    """JSON without broken characters: one server's answer cut in the middle of a sign is not to lose the rest."""
+    """JSON without broken characters: an answer cut in the middle of a sign is not to lose the rest."""
     text = body.decode(errors="replace")
     return _HALF_A_PAIR.sub(lambda found: "\\ufffd" if found["half"] else found[0], text).encode()
 
@@ -151,16 +151,18 @@ _HALF_A_PAIR = re.compile(
 
 
 def each(hook: Hook, read: Callable[[Any, datetime], Event]) -> list[Event]:
-    """The events of a list; one that cannot be read is kept as it is, and takes no other with it.
+    """The events of a list; one of them that cannot be read is kept as it is, and takes no other with it.
 
     Raises:
-        Unreadable: there is no list, and nothing in it that could be an event.
+        Unreadable: there is no list, or nothing in it that could be an event.
     """
     told = json_of(hook)
-    found = told if isinstance(told, list) else [told]
-    if found and not any(isinstance(one, dict) for one in found):
+    if isinstance(told, dict):
+        with reading():
+            return [read(told, hook.received_at)]
+    if not isinstance(told, list) or (told and not any(isinstance(one, dict) for one in told)):
         raise Unreadable("is neither an event nor a list of events")
-    return [_read(one, place, hook, read) for place, one in enumerate(found)]
+    return [_read(one, place, hook, read) for place, one in enumerate(told)]
 
 
 def _read(told: Any, place: int, hook: Hook, read: Callable[[Any, datetime], Event]) -> Event:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
+from distributor.config import Provider, WebhookSettings
 from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear
-from distributor.providers.email.postmark import Postmark
+from distributor.model import EventType, RejectReason
+from distributor.providers.email.postmark import Postmark, PostmarkWebhook
+from distributor.providers.protocol import Hook
 from tests.providers.contract import BATCH, CALLED, EMAILS, FarEnd, Message, Vendor, body, send
+from tests.providers.hooks import KEY, NEW, NOW, OLD, READER, Example, InHeader, Reported, encoded
 
 SETTINGS = Provider(type="postmark", key=SecretStr("token-123"))
 
@@ -177,3 +182,145 @@ async def test_the_token_never_stands_in_a_message():
     with pytest.raises(AccountTrouble) as raised:
         await send(VENDOR, FarEnd(lambda request: httpx.Response(401, json=told)))
     assert "token-123" not in str(raised.value)
+
+
+# --- what it reports ---
+
+# In the shape of the examples at https://postmarkapp.com/developer/webhooks (read 2026-11-23).
+SAME = {
+    "MessageID": "883953f4-6105-42a2-a16a-77a8eac79483",
+    "MessageStream": "broadcast",
+    "ServerID": 23,
+    "Tag": "",
+    "Metadata": {"delivery": KEY, "batch": BATCH.key},
+}
+
+
+def record(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"RecordType": kind, **SAME, **fields}
+
+
+def bounce(id_: int, kind: str, *, inactive: bool = False, **fields: Any) -> dict[str, Any]:
+    told = {"ID": id_, "Type": kind, "Inactive": inactive, "Email": READER}
+    return record("Bounce", **told, Details="smtp;550 5.1.1", BouncedAt="2026-06-01T06:59:00Z", **fields)
+
+
+def changed(id_: int, *, off: bool, why: str | None = None) -> dict[str, Any]:
+    at = f"2026-06-01T06:5{id_}:00Z"
+    return record(
+        "SubscriptionChange", Recipient=READER, SuppressSending=off, SuppressionReason=why, ChangedAt=at
+    )
+
+
+SAFARI = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1"
+)
+CLICK = {
+    "OriginalLink": "https://news.example/a",
+    "UserAgent": SAFARI,
+    "Recipient": READER,
+    "ReceivedAt": "2026-06-01T06:59:00Z",
+}
+OPEN = {"FirstOpen": True, "Recipient": READER, "ReceivedAt": "2026-06-01T06:59:00Z"}
+
+
+def signed(told: bytes, secret: str, at: datetime) -> Hook:
+    credentials = b64encode(f"postmark:{secret}".encode()).decode()
+    return Hook(body=told, headers={"authorization": f"Basic {credentials}"}, received_at=at)
+
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(username=("postmark",), password=(SecretStr(NEW), SecretStr(OLD)))}
+    ),
+    signed=signed,
+    seal=InHeader("authorization"),
+    covers_body=False,
+    forgeries=lambda seal: [
+        seal.replace("Basic", "Bearer"),
+        b64encode(f"postmark:{NEW}".encode()).decode(),
+        f"Basic {b64encode(f'other:{NEW}'.encode()).decode()}",
+        f"Basic {b64encode(NEW.encode()).decode()}",
+        f"Basic {b64encode(b'postmark:').decode()}",
+    ],
+    examples=[
+        Example(
+            told=record(
+                "Delivery", Recipient=READER, DeliveredAt="2026-06-01T06:59:00.1794748Z", Details="Test"
+            ),
+            says={
+                "type": EventType.DELIVERED,
+                "said": "Delivery",
+                "key": KEY,
+                "address": READER,
+                "message_id": SAME["MessageID"],
+                "occurred_at": datetime(2026, 6, 1, 6, 59, 0, 179474, UTC),
+                "bounce_class": None,
+            },
+        ),
+        Example(
+            told=bounce(42, "HardBounce", inactive=True),
+            says={
+                "type": EventType.BOUNCED,
+                "id": "42",
+                "said": "Bounce HardBounce",
+                "bounce_class": "hard",
+                "reject_reason": RejectReason.BOUNCED,
+                "address": READER,
+                "description": "smtp;550 5.1.1",
+            },
+        ),
+        Example(told=bounce(43, "Transient"), says={"type": EventType.DEFERRED, "bounce_class": "soft"}),
+        Example(told=bounce(44, "SoftBounce"), says={"type": EventType.BOUNCED, "bounce_class": "soft"}),
+        Example(
+            told=bounce(45, "Blocked", inactive=True),
+            says={"type": EventType.BOUNCED, "bounce_class": "hard"},
+        ),
+        Example(told=bounce(46, "DMARCPolicy"), says={"type": EventType.REJECTED, "bounce_class": None}),
+        Example(told=bounce(47, "SomethingNew"), says={"type": EventType.BOUNCED, "bounce_class": "soft"}),
+        Example(
+            told=record("SpamComplaint", ID=48, Email=READER, BouncedAt="2026-06-01T06:59:00Z"),
+            says={"type": EventType.COMPLAINED, "key": KEY, "address": READER},
+        ),
+        Example(told=record("Open", **OPEN), says={"type": EventType.OPENED, "by": "unknown"}),
+        Example(
+            told=record(
+                "Open", Recipient=READER, ReceivedAt="2026-06-01T06:58:00Z", UserAgent="Googlebot/2.1"
+            ),
+            says={"type": EventType.OPENED, "by": "bot"},
+        ),
+        Example(
+            told=record("Click", **CLICK),
+            says={"type": EventType.CLICKED, "by": "human", "link": CLICK["OriginalLink"]},
+        ),
+        Example(told=changed(1, off=True, why="ManualSuppression"), says={"type": EventType.UNSUBSCRIBED}),
+        Example(told=changed(2, off=False), says={"type": EventType.SUBSCRIBED}),
+        Example(
+            told=changed(3, off=True, why="HardBounce"),
+            says={"type": EventType.BOUNCED, "bounce_class": "hard"},
+        ),
+        Example(told=changed(4, off=True, why="SpamComplaint"), says={"type": EventType.COMPLAINED}),
+    ],
+    unknown=record("Inbound", ReceivedAt="2026-06-01T06:59:00Z", Subject="?"),
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("missing", ["DeliveredAt", "Recipient", "MessageID", "Metadata"])
+async def test_a_report_that_lacks_something_is_still_one(missing: str):
+    """What is missing is not known, and the same report again is the same event."""
+    told = {name: value for name, value in REPORTED.examples[0].told.items() if name != missing}
+    ids = set()
+    for at in (NOW, NOW + timedelta(hours=6)):
+        [event] = await REPORTED.webhook().events(signed(encoded(told), NEW, at))
+        assert event.type is EventType.DELIVERED
+        ids.add(event.id)
+    assert len(ids) == 1
+
+
+@pytest.mark.anyio
+async def test_a_name_is_asked_for_only_where_one_is_set():
+    """With a password alone, any name will do."""
+    webhook = WebhookSettings(password=(SecretStr(NEW),))
+    reader = PostmarkWebhook(SETTINGS.model_copy(update={"webhook": webhook}))
+    assert await reader.events(REPORTED.hook(REPORTED.examples[0].told))

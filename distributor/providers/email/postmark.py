@@ -196,6 +196,8 @@ def judge(answer: httpx.Response) -> SendError | None:
 
 # --- what it reports: https://postmarkapp.com/developer/webhooks/webhooks-overview (read 2026-11-23) ---
 
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
 RECORDS = {  # RecordType -> ours, and where it says when and to whom
     "Delivery": (EventType.DELIVERED, "DeliveredAt", "Recipient"),
     "Bounce": (EventType.BOUNCED, "BouncedAt", "Email"),
@@ -204,7 +206,7 @@ RECORDS = {  # RecordType -> ours, and where it says when and to whom
     "Click": (EventType.CLICKED, "ReceivedAt", "Recipient"),
     "SubscriptionChange": (EventType.UNSUBSCRIBED, "ChangedAt", "Recipient"),
 }
-BOUNCES: Mapping[str, tuple[EventType, BounceClass | None, RejectReason]] = {  # Type of a bounce -> ours
+BOUNCES: Mapping[str, Kind] = {  # Type of a bounce -> ours
     # https://postmarkapp.com/developer/api/bounce-api#bounce-types (read 2026-11-23)
     "HardBounce": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),
     "BadEmailAddress": (EventType.BOUNCED, "hard", RejectReason.INVALID),
@@ -220,6 +222,11 @@ BOUNCES: Mapping[str, tuple[EventType, BounceClass | None, RejectReason]] = {  #
     "SMTPApiError": (EventType.FAILED, None, RejectReason.OTHER),
     "TemplateRenderingFailed": (EventType.FAILED, None, RejectReason.OTHER),
 }  # any other bounce is a soft one: an address is silenced only on a word that we know
+SUPPRESSIONS: Mapping[str, Kind] = {  # SuppressionReason, where it was not the reader who left -> ours
+    # https://postmarkapp.com/developer/webhooks/subscription-change-webhook (read 2026-11-23)
+    "HardBounce": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+    "SpamComplaint": (EventType.COMPLAINED, None, RejectReason.SPAM),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,37 +241,48 @@ class PostmarkWebhook:
 
     async def events(self, hook: Hook) -> Sequence[Event]:
         hooks.known_by_password(hook, self.settings.webhook)
-        return [event_of(told, hook.received_at) for told in hooks.objects(hooks.json_of(hook))]
+        return hooks.each(hook, event_of)
 
 
 def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
-    with hooks.reading():
-        said = str(told["RecordType"])
-        type_, when, whom = RECORDS.get(said, (EventType.UNKNOWN, "ReceivedAt", "Recipient"))
-        at = hooks.moment(told[when]) if told.get(when) else received_at
-        kind: tuple[EventType, BounceClass | None, RejectReason | None] = (type_, None, None)
-        if said == "Bounce":
-            said = f"Bounce {told['Type']}"
-            kind = BOUNCES.get(told["Type"], (EventType.BOUNCED, "soft", RejectReason.OTHER))
-            if told.get("Inactive") and kind[0] is EventType.BOUNCED:  # it sends there no more
-                kind = (kind[0], "hard", kind[2])
-        if type_ is EventType.UNSUBSCRIBED and not told.get("SuppressSending"):
-            kind = (EventType.SUBSCRIBED, None, None)
-        agent = hooks.text_of(told.get("UserAgent"))
-        message, address = hooks.text_of(told.get("MessageID")), hooks.text_of(told.get(whom))
-        return Event(
-            type=kind[0],
-            id=str(told.get("ID") or hooks.id_of(said, message, address, at, told.get("OriginalLink"))),
-            occurred_at=at,
-            said=said,
-            address=address,
-            key=hooks.text_of((told.get("Metadata") or {}).get("delivery")),
-            message_id=message,
-            reject_reason=kind[2],
-            bounce_class=kind[1],
-            description=hooks.text_of(told.get("Details") or told.get("Description")),
-            link=hooks.text_of(told.get("OriginalLink"), most=2000),
-            user_agent=agent,
-            by=hooks.hand(agent) if kind[0] in (EventType.OPENED, EventType.CLICKED) else None,
-            raw=hooks.raw_of(told),
-        )
+    said = hooks.text_of(told["RecordType"])
+    type_, when, whom = RECORDS.get(said, (EventType.UNKNOWN, "ReceivedAt", "Recipient"))
+    kind: Kind = (type_, None, None)
+    if said == "Bounce":
+        kind = _bounce(told)
+        said = f"Bounce {hooks.text_of(told['Type'])}"
+    elif said == "SubscriptionChange":
+        kind = _suppression(told)
+    agent, link = hooks.text_of(told.get("UserAgent")), hooks.text_of(told.get("OriginalLink"), most=2000)
+    message, address = hooks.text_of(told.get("MessageID")), hooks.text_of(told.get(whom))
+    apart = (said, kind[0], message, address, hooks.text_of(told.get(when)), link)
+    return Event(
+        type=kind[0],
+        id=hooks.own_id(told.get("ID")) or hooks.id_of(*apart),
+        occurred_at=hooks.when(told.get(when), received_at),
+        said=said,
+        address=address,
+        key=hooks.text_of(hooks.object_of(told.get("Metadata")).get("delivery")),
+        message_id=message,
+        reject_reason=kind[2],
+        bounce_class=kind[1],
+        description=hooks.text_of(told.get("Details") or told.get("Description")),
+        link=link,
+        user_agent=agent,
+        by=hooks.hand(agent) if kind[0] in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=hooks.raw_of(told),
+    )
+
+
+def _bounce(told: Mapping[str, Any]) -> Kind:
+    kind = BOUNCES.get(told["Type"], (EventType.BOUNCED, "soft", RejectReason.OTHER))
+    if told.get("Inactive") is True and kind[0] is EventType.BOUNCED:  # it sends there no more
+        return (kind[0], "hard", kind[2])
+    return kind
+
+
+def _suppression(told: Mapping[str, Any]) -> Kind:
+    if told.get("SuppressSending") is not True:
+        return (EventType.SUBSCRIBED, None, None)
+    why = hooks.text_of(told.get("SuppressionReason"))
+    return SUPPRESSIONS.get(why, (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED))
