@@ -6,10 +6,11 @@ Plain ASGI: a layer that reads and builds requests anew would cost more than all
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.datastructures import MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from distributor.errors import DatabaseError
@@ -42,7 +43,7 @@ class TooLarge(Exception):
 
 
 class Guard:
-    """Bounds bodies, adds headers, and turns what goes wrong into a plain sentence."""
+    """Bounds bodies, and adds headers."""
 
     def __init__(self, app: ASGIApp, *, is_secure: bool) -> None:
         self._app = app
@@ -54,22 +55,13 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        begun = False
 
         async def sending(message: Message) -> None:
-            nonlocal begun
             if message["type"] == "http.response.start":
-                begun = True
                 _add(message, self._headers)
             await send(message)
 
-        try:
-            await self._app(scope, bounded(scope, receive), sending)
-        except Exception as error:
-            answer = _answer(error)
-            if answer is None or begun:
-                raise
-            await answer(scope, receive, sending)
+        await self._app(scope, bounded(scope, receive), sending)
 
 
 def _add(message: Message, headers: Mapping[str, str]) -> None:
@@ -80,15 +72,29 @@ def _add(message: Message, headers: Mapping[str, str]) -> None:
     message["headers"] = own.raw
 
 
-def _answer(error: Exception) -> PlainTextResponse | None:
-    """What a person, or a vendor's machine, is told; None where it is a fault of ours."""
-    if isinstance(error, TooLarge):
-        return PlainTextResponse(f"{error}\n", status_code=413)
-    if isinstance(error, DatabaseError | Busy):
-        log.warning("%s", error)
-        text = "This cannot be kept at the moment; send it again in a few seconds.\n"
-        return PlainTextResponse(text, status_code=503, headers={"retry-after": "5"})
-    return None
+async def too_large(_request: Request, error: Exception) -> Response:
+    return PlainTextResponse(f"{error}\n", status_code=413)
+
+
+async def away(_request: Request, error: Exception) -> Response:
+    """The database is away, or busy: whoever sent it is to come again."""
+    log.warning("%s", error)
+    text = "This cannot be kept at the moment; send it again in a few seconds.\n"
+    return PlainTextResponse(text, status_code=503, headers={"retry-after": "5"})
+
+
+async def fault(request: Request, error: Exception) -> Response:
+    """A fault of ours; its address is not told, for it may hold a reader's token."""
+    log.error("a request to /%s… failed", request.url.path.split("/")[1], exc_info=error)
+    return PlainTextResponse("Something went wrong here; it was noted.\n", status_code=500)
+
+
+ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+    TooLarge: too_large,
+    DatabaseError: away,
+    Busy: away,
+    Exception: fault,
+}
 
 
 def bounded(scope: Scope, receive: Receive) -> Receive:

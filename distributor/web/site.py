@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from distributor.app import App
 from distributor.errors import DistributorError
-from distributor.web.guard import Guard
+from distributor.web.guard import ANSWERS, Guard
 from distributor.web.hooks import EmailHooks, SiteHook
 from distributor.web.intake import Intake
 from distributor.web.media import Media
@@ -33,7 +33,14 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
     *published* is called when the site was deployed; unless given, it is looked at here.
     """
     web = _Web(app, published)
-    api = FastAPI(title="distributor", openapi_url=None, docs_url=None, redoc_url=None, lifespan=web.lifespan)
+    api = FastAPI(
+        title="distributor",
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=web.lifespan,
+        exception_handlers=dict(ANSWERS),
+    )
     api.router.routes[:0] = web.routes  # before FastAPI's own: webhooks come by the thousand
     return Guard(api, is_secure=app.config.web.public_url.startswith("https://"))
 
