@@ -37,7 +37,14 @@ VENDORS: Mapping[str, Vendor] = {
     ),
     # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
     "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
-    "sendgrid": Vendor(at="sendgrid:SendGrid", needs=("key",), takes=("region",), regions=("eu",)),
+    "sendgrid": Vendor(
+        at="sendgrid:SendGrid",
+        needs=("key",),
+        takes=("region",),
+        regions=("eu",),
+        hook="sendgrid:SendGridWebhook",
+        signs_with=("public_key",),
+    ),
     "ses": Vendor(at="ses:Ses", needs=("region", "key", "secret"), takes=("configuration_set",)),
     "smtp": Vendor(
         at="smtp:Smtp",

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import base64
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from pydantic import SecretStr
 
-from distributor.config import Provider
-from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater
-from distributor.model import Digest
-from distributor.providers.email.sendgrid import SendGrid, payload
+from distributor.config import Provider, WebhookSettings
+from distributor.errors import AccountTrouble, ConfigError, Forged, Refused, SomeRefused, TryLater
+from distributor.model import Digest, EventType, RejectReason
+from distributor.providers.email.sendgrid import SendGrid, SendGridWebhook, payload
+from distributor.providers.protocol import Hook
 from tests.providers.contract import BATCH, DIGEST, EMAILS, SENDER, FarEnd, Message, Vendor, body, send
+from tests.providers.hooks import KEY, NEW, NOW, OLD, OTHER, READER, Example, InHeader, Reported
 
 SETTINGS = Provider(type="sendgrid", key=SecretStr("SG.123"))
 
@@ -240,3 +246,175 @@ async def test_slots_that_a_digest_lacks_are_not_sent():
     await send(VENDOR, far_end, digest=digest)
     for one in body(far_end.requests[0])["personalizations"]:
         assert len(one["substitutions"]) == 1
+
+
+# --- what it reports ---
+
+# An endpoint's key pairs, by the names of its secrets.
+KEYS = {
+    name: ec.derive_private_key(7 + place, ec.SECP256R1()) for place, name in enumerate((NEW, OLD, OTHER))
+}
+
+
+def shown(name: str) -> str:
+    """A public key as SendGrid's settings show it."""
+    der = KEYS[name].public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return base64.b64encode(der).decode()
+
+
+def signed(told: bytes, secret: str, at: datetime) -> Hook:
+    sent = f"{at.timestamp():.0f}"
+    signature = KEYS[secret].sign(sent.encode() + told, ec.ECDSA(SHA256()))
+    headers = {
+        "x-twilio-email-event-webhook-signature": base64.b64encode(signature).decode(),
+        "x-twilio-email-event-webhook-timestamp": sent,
+        "content-type": "application/json",
+    }
+    return Hook(body=told, headers=headers, received_at=at)
+
+
+def event(kind: str, place: int, **fields: Any) -> dict[str, Any]:
+    """An event in the shape of SendGrid's reference (read 2026-11-23)."""
+    return {
+        "email": READER,
+        "timestamp": 1780297140,
+        "smtp-id": "<14c5d75ce93.dfd.64b469@ismtpd-555>",
+        "event": kind,
+        "category": ["cat facts"],
+        "delivery": KEY,
+        "sg_event_id": f"ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9B{place}",
+        "sg_message_id": "14c5d75ce93.dfd.64b469.filter0001.16648.5515E0B88.0",
+        **fields,
+    }
+
+
+SAFARI = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1"
+)
+
+
+def bounce(place: int, kind: str | None, class_: str, why: RejectReason) -> Example:
+    return Example(
+        told=event(
+            "bounce", place, reason="550 5.1.1 unknown", status="5.1.1", **({"type": kind} if kind else {})
+        ),
+        says={"type": EventType.BOUNCED, "bounce_class": class_, "reject_reason": why},
+    )
+
+
+def drop(place: int, said: str, class_: str | None, why: RejectReason) -> Example:
+    return Example(
+        told=event("dropped", place, reason=said, status="5.0.0"),
+        says={
+            "type": EventType.REJECTED,
+            "bounce_class": class_,
+            "reject_reason": why,
+            "description": said,
+        },
+    )
+
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={
+            "webhook": WebhookSettings(public_key=(shown(NEW), f"-----BEGIN PUBLIC KEY-----\n{shown(OLD)}"))
+        }
+    ),
+    signed=signed,
+    seal=InHeader("x-twilio-email-event-webhook-signature"),
+    window=timedelta(hours=24),
+    in_lists=True,
+    examples=[
+        Example(
+            told=event("processed", 1),
+            says={
+                "type": EventType.QUEUED,
+                "said": "processed",
+                "id": "ZHJvcC0xMDk5NDkxOS1MUnpYbF9OSFN0T0doUTRrb2ZTbV9B1",
+                "occurred_at": datetime(2026, 6, 1, 6, 59, tzinfo=UTC),
+                "address": READER,
+                "key": KEY,
+                "message_id": "14c5d75ce93",
+            },
+        ),
+        Example(
+            told=event("deferred", 2, response="400 try again later", attempt="5"),
+            says={"type": EventType.DEFERRED, "description": "400 try again later", "bounce_class": "soft"},
+        ),
+        Example(
+            told=event("delivered", 3, response="250 OK"),
+            says={"type": EventType.DELIVERED, "bounce_class": None, "reject_reason": None},
+        ),
+        bounce(4, "bounce", "hard", RejectReason.BOUNCED),
+        bounce(5, "blocked", "soft", RejectReason.BLOCKED),
+        bounce(6, "something new", "soft", RejectReason.OTHER),
+        bounce(7, None, "soft", RejectReason.OTHER),
+        drop(8, "Bounced Address", "hard", RejectReason.BOUNCED),
+        drop(9, "Invalid", "hard", RejectReason.INVALID),
+        drop(10, "Spam Reporting Address", None, RejectReason.SPAM),
+        drop(11, "Unsubscribed Address", None, RejectReason.UNSUBSCRIBED),
+        drop(12, "Recipient List over Package Quota", None, RejectReason.OTHER),
+        Example(
+            told=event("open", 13, useragent=SAFARI, ip="255.255.255.255", sg_machine_open=False),
+            says={"type": EventType.OPENED, "by": "human", "user_agent": SAFARI},
+        ),
+        Example(
+            told=event("open", 14, useragent=SAFARI, sg_machine_open=True),
+            says={"type": EventType.OPENED, "by": "bot"},
+        ),
+        Example(
+            told=event("click", 15, useragent="", url="https://news.example/a?utm=1"),
+            says={"type": EventType.CLICKED, "by": "unknown", "link": "https://news.example/a?utm=1"},
+        ),
+        Example(told=event("spamreport", 16), says={"type": EventType.COMPLAINED}),
+        Example(told=event("unsubscribe", 17), says={"type": EventType.UNSUBSCRIBED}),
+        Example(told=event("group_unsubscribe", 18, asm_group_id=10), says={"type": EventType.UNSUBSCRIBED}),
+        Example(told=event("group_resubscribe", 19, asm_group_id=10), says={"type": EventType.SUBSCRIBED}),
+    ],
+    unknown={"event": "account_status_change", "type": "compliance_suspend", "timestamp": 1780297140},
+)
+
+
+@pytest.mark.anyio
+async def test_the_line_end_after_the_list_is_signed_with_it():
+    """SendGrid ends its body with a line; who cuts it off finds no signature right."""
+    told = REPORTED.body(REPORTED.examples[0].told) + b"\r\n"
+    assert await REPORTED.webhook().events(signed(told, NEW, NOW))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("sent", ["", "now", "1e9", "-1", "١٢٣", "9" * 12, "9" * 99, "1780297140.5"])
+async def test_a_time_that_is_none_is_not_signed(sent: str):
+    """The time is a number of seconds, and part of what is signed."""
+    hook = InHeader("x-twilio-email-event-webhook-timestamp").put(REPORTED.hook(REPORTED.unknown), sent)
+    with pytest.raises(Forged):
+        await REPORTED.webhook().events(hook)
+
+
+ED25519 = "MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE="  # RFC 8410, section 10.1
+
+
+@pytest.mark.parametrize("key", ["", "not base64!", "Zm9v", shown(NEW)[:-8], ED25519])
+def test_a_key_that_is_none_is_told_at_once(key: str):
+    """A wrong setting is an error at the start, not a refusal of every event."""
+    with pytest.raises(ConfigError, match="public_key"):
+        SendGridWebhook(SETTINGS.model_copy(update={"webhook": WebhookSettings(public_key=(key,))}))
+
+
+@pytest.mark.anyio
+async def test_half_a_character_in_one_event_does_not_lose_the_others():
+    """What a server answered may be cut anywhere, even in the middle of a sign."""
+    told = REPORTED.body(REPORTED.examples[0].told, event("bounce", 99, type="bounce", reason="no 😀"))
+    cut = told.replace(rb"\ude00", b"")
+    events = await REPORTED.webhook().events(signed(cut, NEW, NOW))
+    assert [one.type for one in events] == [EventType.QUEUED, EventType.BOUNCED]
+    assert events[1].description == "no \N{REPLACEMENT CHARACTER}"
+
+
+@pytest.mark.anyio
+async def test_an_event_without_an_id_is_told_by_what_it_says():
+    """Old kinds have no sg_event_id: the same one is still known again, and another is another."""
+    told = {name: value for name, value in REPORTED.examples[0].told.items() if name != "sg_event_id"}
+    other = told | {"timestamp": 1780297141}
+    found = await REPORTED.webhook().events(REPORTED.hook(told, other, told))
+    assert found[0].id == found[2].id != found[1].id

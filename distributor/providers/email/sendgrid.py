@@ -3,22 +3,48 @@
 from __future__ import annotations
 
 import re
-from base64 import b64encode
-from collections.abc import AsyncIterator, Callable, Sequence
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import httpx
 import orjson
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from distributor.config import Provider, mailbox
-from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, Unclear
-from distributor.model import Answer, Batch, Digest, Email, Picture
-from distributor.providers import http
+from distributor.errors import (
+    AccountTrouble,
+    ConfigError,
+    Forged,
+    Problem,
+    Refused,
+    SendError,
+    SomeRefused,
+    Unclear,
+)
+from distributor.model import (
+    Answer,
+    Batch,
+    BounceClass,
+    Digest,
+    Email,
+    Event,
+    EventType,
+    Hand,
+    Picture,
+    RejectReason,
+)
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_headers, one_line
 from distributor.providers.email.readers import Blank, all_but, blanks, contact, marks, once_each, values
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.slots import translate
 
 BASE_URLS = {"": "https://api.sendgrid.com", "eu": "https://api.eu.sendgrid.com"}  # by region
@@ -162,3 +188,136 @@ def _errors(answer: httpx.Response) -> list[tuple[str, str]]:
         return [(str(error.get("field") or ""), str(error["message"])) for error in told]
     except (AttributeError, KeyError, TypeError, ValueError):
         return []
+
+
+# --- what it reports: twilio.com/docs/sendgrid/for-developers/tracking-events/event (read 2026-11-23) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+EVENTS: Mapping[str, Kind] = {  # event -> ours
+    "processed": (EventType.QUEUED, None, None),
+    "deferred": (EventType.DEFERRED, "soft", None),
+    "delivered": (EventType.DELIVERED, None, None),
+    "bounce": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),  # see BOUNCES
+    "dropped": (EventType.REJECTED, None, RejectReason.OTHER),  # see DROPS
+    "open": (EventType.OPENED, None, None),
+    "click": (EventType.CLICKED, None, None),
+    "spamreport": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "unsubscribe": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "group_unsubscribe": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "group_resubscribe": (EventType.SUBSCRIBED, None, None),
+}
+BOUNCES: Mapping[str, tuple[BounceClass, RejectReason]] = {  # type of a bounce -> ours
+    "bounce": ("hard", RejectReason.BOUNCED),
+    "blocked": ("soft", RejectReason.BLOCKED),
+    "expired": ("soft", RejectReason.TIMED_OUT),  # it had tried for 72 hours
+}  # any other is a soft one: an address is silenced only on a word that we know
+DROPS: Mapping[str, tuple[BounceClass | None, RejectReason]] = {  # reason of a drop, in lower case -> ours
+    "bounced address": ("hard", RejectReason.BOUNCED),
+    "invalid": ("hard", RejectReason.INVALID),
+    "spam reporting address": (None, RejectReason.SPAM),
+    "unsubscribed address": (None, RejectReason.UNSUBSCRIBED),
+    "spam content": (None, RejectReason.SPAM),
+}  # any other is our own error: a header, a quota
+
+# Nothing published says that a request which is sent again is signed anew, and it is sent again for 24 hours.
+WINDOW = timedelta(hours=24)
+
+
+@dataclass(frozen=True, slots=True)
+class SendGridWebhook:
+    """Signs the time and the body with a key of its own; its public half is configured.
+
+    https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features
+    (read 2026-11-23): ECDSA on P-256 with SHA-256, in base64.
+
+    Raises:
+        ConfigError: the configured key is none.
+    """
+
+    settings: Provider
+    stops_with = 400
+
+    def __post_init__(self) -> None:
+        for key in self.settings.webhook.public_key:
+            public_key(key)
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        known_by_signature(hook, self.settings.webhook.public_key)
+        return hooks.each(hook, event_of)
+
+
+@lru_cache(maxsize=16)
+def public_key(text: str) -> ec.EllipticCurvePublicKey:
+    """The key as SendGrid shows it, in base64; with or without the frame of PEM."""
+    try:
+        found = load_der_public_key(b64decode(re.sub(r"-----[A-Z ]+-----|\s", "", text), validate=True))
+        if isinstance(found, ec.EllipticCurvePublicKey):
+            return found
+        reason = "is a key, but not for ECDSA"
+    except ValueError as error:
+        reason = f"is no public key: {error}"
+    remedy = "copy it from Settings > Mail Settings > Event Webhooks > Signature verification"
+    raise ConfigError([Problem(path="[providers.….webhook] public_key", reason=reason, remedy=remedy)])
+
+
+def known_by_signature(hook: Hook, keys: Sequence[str]) -> None:
+    sent = hook.headers.get("x-twilio-email-event-webhook-timestamp", "")
+    signature = hook.headers.get("x-twilio-email-event-webhook-signature", "")
+    if not (sent and signature):
+        raise Forged("is not signed: switch on Signature verification for the webhook at SendGrid")
+    if not re.fullmatch(r"\d{1,12}", sent, re.ASCII):
+        raise Forged("has a timestamp that is no number of seconds")
+    if abs(hook.received_at.timestamp() - int(sent)) > WINDOW.total_seconds():
+        raise Forged("was signed more than a day ago, or ahead; check the clock of this machine")
+    try:
+        made = b64decode(signature, validate=True)
+    except ValueError:  # no base64, or not even ASCII
+        raise Forged("has a signature that cannot be read") from None
+    if not any(_is_of(public_key(key), made, sent.encode() + hook.body) for key in keys):
+        raise Forged("is signed with another key than [providers.….webhook] public_key")
+
+
+def _is_of(key: ec.EllipticCurvePublicKey, signature: bytes, message: bytes) -> bool:
+    try:
+        key.verify(signature, message, ec.ECDSA(SHA256()))
+    except InvalidSignature:
+        return False
+    return True
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
+    said = hooks.text_of(told["event"])
+    type_, class_, why = kind_of(said, told)
+    agent, raw = hooks.text_of(told.get("useragent")), hooks.raw_of(told)
+    return Event(
+        type=type_,
+        id=hooks.own_id(told.get("sg_event_id")) or hooks.id_of(raw),  # a drop was seen without
+        occurred_at=hooks.when(told.get("timestamp"), received_at),
+        said=said,
+        address=hooks.text_of(told.get("email")),
+        key=hooks.text_of(told.get("delivery")),  # custom_args stand among its own fields
+        message_id=hooks.text_of(told.get("sg_message_id")).partition(".")[0],  # as mail/send answered
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(told.get("reason") or told.get("response")),
+        link=hooks.text_of(told.get("url"), most=2000),
+        user_agent=agent,
+        by=_hand(told, agent) if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=raw,
+    )
+
+
+def kind_of(said: str, told: Mapping[str, Any]) -> Kind:
+    type_, class_, why = EVENTS.get(said, (EventType.UNKNOWN, None, None))
+    if said == "bounce":
+        type_name = hooks.text_of(told.get("type"))
+        return (type_, *BOUNCES.get(type_name, ("soft", RejectReason.OTHER)))
+    if said == "dropped":
+        reason = hooks.text_of(told.get("reason")).lower()
+        return (type_, *DROPS.get(reason, (None, RejectReason.OTHER)))
+    return (type_, class_, why)
+
+
+def _hand(told: Mapping[str, Any], agent: str) -> Hand:
+    return "bot" if told.get("sg_machine_open") is True else hooks.hand(agent)
