@@ -191,6 +191,7 @@ GUARDS: Mapping[str, tuple[str, ...]] = {
         "test_peer_faults::test_a_post_that_is_refused_is_told_and_holds_up_no_other",
     ),
     "source FeedEcho: what left the feed is given up": (
+        "test_peer_faults::test_what_was_given_up_is_told_and_goes_out_once_when_a_person_says_so",
         "test_peer_faults::test_every_new_entry_of_a_feed_has_its_post",
     ),
     # --- newsletter senders: most reported ---
@@ -579,6 +580,27 @@ def test_what_waited_for_an_account_is_posted_however_old_it_is(tmp_path: Path):
             app.run_once()
             clock.go_on(hours=8)
         assert titles(far.fake) == ["ferry", "harbour", "storm"]
+
+
+def test_what_was_given_up_is_told_and_goes_out_once_when_a_person_says_so(tmp_path: Path):
+    """FeedEcho gave up without a word: after days without a network a person is told how to go on."""
+    clock, far = Clock(), mastodon(always(BUSY))
+    with newsroom(tmp_path, clock, far) as app:
+        publish(app, clock, "ferry")
+        told = []
+        for _ in range(60):
+            app.run_once()
+            told += [alert.text for alert in app.alerts() if app.told(alert)]
+            clock.go_on(hours=1)
+        [campaign] = posts(app)
+        assert app.balance(campaign.id).refused == 1
+        assert len([text for text in told if f"distributor campaigns retry {campaign.id}" in text]) == 1
+        far.spoil = {}
+        assert app.retry(campaign.id) == 1
+        for _ in range(3):
+            app.run_once()
+            clock.go_on(hours=1)
+        assert titles(far.fake) == ["ferry"]
 
 
 FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>Elsewhere</title>
