@@ -103,9 +103,8 @@ def _places(db: Connection, person: int, lists: Iterable[str]) -> dict[str, Any]
 
 def _wait(db: Connection, person: int, entry: Entry, now: datetime) -> list[str]:
     """Let the lists wait for a confirmation; those that do."""
-    ids = dict(
-        db.execute(select(list_.c.name, list_.c.id).where(list_.c.name.in_(entry.lists))).tuples().all()
-    )
+    rows = db.execute(select(list_.c.name, list_.c.id).where(list_.c.name.in_(entry.lists)))
+    ids: dict[str, int] = {row.name: row.id for row in rows}
     if not ids:
         return []
     new = insert(db, subscription)

@@ -31,4 +31,5 @@ def upsert(
 def insert_new(db: Connection, table: Table, row: Mapping[str, Any], *, key: Sequence[str]) -> bool:
     """Insert *row*, unless there is one with the same *key*; whether it was inserted."""
     insert = (sqlite if db.dialect.name == "sqlite" else postgresql).insert(table)
-    return db.execute(insert.values(row).on_conflict_do_nothing(index_elements=list(key))).rowcount > 0
+    new = insert.values(row).on_conflict_do_nothing(index_elements=list(key)).returning(table.c[key[0]])
+    return db.execute(new).first() is not None
