@@ -23,7 +23,14 @@ class Vendor:
 VENDORS: Mapping[str, Vendor] = {
     # Its API marks no attachment as inline: https://anymail.dev/en/stable/esps/brevo/ (read 2026-11-23)
     "brevo": Vendor(at="brevo:Brevo", needs=("key",), inline_pictures=False),
-    "mailgun": Vendor(at="mailgun:Mailgun", needs=("key", "domain"), takes=("region",), regions=("eu",)),
+    "mailgun": Vendor(
+        at="mailgun:Mailgun",
+        needs=("key", "domain"),
+        takes=("region",),
+        regions=("eu",),
+        hook="mailgun:MailgunWebhook",
+        signs_with=("secret",),
+    ),
     # Headers of one's own need its Professional plan: https://www.mailersend.com/help/custom-headers
     "mailersend": Vendor(at="mailersend:MailerSend", needs=("key",), one_click=False),
     "mailjet": Vendor(at="mailjet:Mailjet", needs=("key", "secret")),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import json
 import re
 from base64 import b64encode
-from dataclasses import replace
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from email.parser import BytesParser
 from email.policy import HTTP
@@ -18,11 +20,14 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
-from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear
+from distributor.config import Provider, WebhookSettings
+from distributor.errors import AccountTrouble, Forged, Refused, SomeRefused, TryLater, Unclear
+from distributor.model import Event, EventType, RejectReason
 from distributor.providers.email import mailgun
-from distributor.providers.email.mailgun import Mailgun
+from distributor.providers.email.mailgun import Mailgun, MailgunWebhook
+from distributor.providers.protocol import Hook
 from tests.providers.contract import BATCH, DIGEST, EMAILS, NOW, SENDER, FarEnd, Message, Vendor, send
+from tests.providers.hooks import KEY, NEW, OLD, OTHER, READER, Example, Reported, encoded
 
 SETTINGS = Provider(type="mailgun", key=SecretStr("key-123"), domain="mg.news.example")
 
@@ -336,3 +341,211 @@ async def test_a_look_up_that_fails_says_so():
     """The usual failures are told as those of any call."""
     with pytest.raises(TryLater):
         await find(FarEnd(httpx.ConnectError("refused")))
+
+
+# --- what it reports ---
+
+
+@dataclass(frozen=True)
+class Inside:
+    """The signature, which stands in the body beside the event."""
+
+    def read(self, hook: Hook) -> str:
+        return str(json.loads(hook.body)["signature"]["signature"])
+
+    def put(self, hook: Hook, value: str | None) -> Hook:
+        told = json.loads(hook.body)
+        told["signature"]["signature"] = value
+        return replace(hook, body=json.dumps(told).encode())
+
+
+def signed(told: bytes, secret: str, at: datetime, *, token: str = "") -> Hook:
+    """The same event has the same token, as when it is sent again."""
+    signature = {
+        "timestamp": f"{at.timestamp():.0f}",
+        "token": token or hashlib.sha256(told).hexdigest()[:50],
+    }
+    message = f"{signature['timestamp']}{signature['token']}".encode()
+    signature["signature"] = hmac.digest(secret.encode(), message, "sha256").hex()
+    body = b'{"signature": ' + json.dumps(signature).encode() + b', "event-data": ' + told + b"}"
+    return Hook(body=body, headers={"content-type": "application/json"}, received_at=at)
+
+
+def report(kind: str, id_: str, **fields: Any) -> dict[str, Any]:
+    """An event in the shape of Mailgun's page "Webhook Payloads" (read 2026-11-23)."""
+    told = {
+        "event": kind,
+        "id": id_,
+        "timestamp": 1780297140.5,
+        "log-level": "info",
+        "recipient": READER,
+        "recipient-domain": "example.org",
+        "message": {"headers": {"message-id": "20260601065900.1.AB@mg.news.example", "subject": "News"}},
+        "user-variables": {"delivery": KEY},
+        "tags": [],
+        "flags": {"is-authenticated": True, "is-test-mode": False},
+    }
+    return told | {name.replace("_", "-"): value for name, value in fields.items()}
+
+
+def failure(id_: str, reason: str, severity: str, **status: Any) -> dict[str, Any]:
+    told = {"attempt-no": 1, "message": "no", "description": None, **status}
+    return report("failed", id_, reason=reason, severity=severity, delivery_status=told)
+
+
+def client(agent: str, bot: str) -> dict[str, str]:
+    return {"client-name": "unknown", "device-type": "unknown", "user-agent": agent, "bot": bot}
+
+
+SAFARI = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1"
+)
+HARD: dict[str, Any] = {"code": 550, "enhanced-code": "5.1.1", "bounce-type": "hard"}
+SOFT: dict[str, Any] = {"code": 552, "enhanced-code": "5.2.2", "bounce-type": "soft"}
+
+
+def failed(told: dict[str, Any], type_: EventType, class_: str | None, why: RejectReason | None) -> Example:
+    return Example(told=told, says={"type": type_, "bounce_class": class_, "reject_reason": why})
+
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(secret=(SecretStr(NEW), SecretStr(OLD)))}
+    ),
+    signed=signed,
+    seal=Inside(),
+    covers_body=False,
+    window=timedelta(hours=24),
+    malformed=(b"{}", b'{"id": "no event"}'),
+    examples=[
+        Example(
+            told=report("delivered", "d1", delivery_status={"code": 250, "message": "OK", "tls": True}),
+            says={
+                "type": EventType.DELIVERED,
+                "said": "delivered",
+                "address": READER,
+                "key": KEY,
+                "message_id": "<20260601065900.1.AB@mg.news.example>",
+                "occurred_at": datetime(2026, 6, 1, 6, 59, 0, 500000, UTC),
+                "bounce_class": None,
+                "description": "OK",
+            },
+        ),
+        Example(told=report("accepted", "a1", method="HTTP"), says={"type": EventType.QUEUED}),
+        Example(
+            told=report("rejected", "r1", reject={"reason": "Sandbox subdomains", "description": ""}),
+            says={"type": EventType.REJECTED, "bounce_class": None, "description": "Sandbox subdomains"},
+        ),
+        Example(
+            told=failure("f1", "bounce", "permanent", **HARD),
+            says={
+                "type": EventType.BOUNCED,
+                "said": "failed permanent",
+                "bounce_class": "hard",
+                "reject_reason": RejectReason.BOUNCED,
+                "description": "no",
+            },
+        ),
+        failed(
+            failure("f2", "generic", "permanent", code=554), EventType.BOUNCED, "hard", RejectReason.BOUNCED
+        ),
+        failed(failure("f3", "bounce", "permanent", **SOFT), EventType.BOUNCED, "soft", RejectReason.BOUNCED),
+        failed(
+            failure("f4", "old", "permanent", code=421), EventType.BOUNCED, "soft", RejectReason.TIMED_OUT
+        ),
+        failed(failure("f5", "espblock", "permanent"), EventType.BOUNCED, "soft", RejectReason.BLOCKED),
+        failed(
+            failure("f6", "suppress-bounce", "permanent"), EventType.REJECTED, "hard", RejectReason.BOUNCED
+        ),
+        failed(failure("f7", "", "permanent", code=605), EventType.REJECTED, "hard", RejectReason.BOUNCED),
+        failed(failure("f8", "", "permanent", code=606), EventType.REJECTED, None, RejectReason.UNSUBSCRIBED),
+        failed(failure("f9", "suppress-complaint", "permanent"), EventType.REJECTED, None, RejectReason.SPAM),
+        failed(failure("g1", "generic", "temporary", code=452), EventType.DEFERRED, "soft", None),
+        failed(failure("g2", "generic", "something new"), EventType.BOUNCED, "soft", RejectReason.OTHER),
+        Example(
+            told=report("opened", "o1", client_info=client(SAFARI, "")),
+            says={"type": EventType.OPENED, "by": "human", "user_agent": SAFARI},
+        ),
+        Example(
+            told=report("opened", "o2", client_info=client("Mozilla/5.0", "apple")),
+            says={"type": EventType.OPENED, "by": "bot"},
+        ),
+        Example(
+            told=report("clicked", "c1", client_info=client(SAFARI, ""), url="https://news.example/a"),
+            says={"type": EventType.CLICKED, "by": "human", "link": "https://news.example/a"},
+        ),
+        Example(told=report("unsubscribed", "u1"), says={"type": EventType.UNSUBSCRIBED}),
+        Example(
+            told=report("complained", "s1", user_variables=[]),
+            says={"type": EventType.COMPLAINED, "key": "", "address": READER},
+        ),
+    ],
+    unknown=report("something_new", "n1"),
+)
+
+
+async def told_twice(first: Any, second: Any, *, most: int = 9, between: int = 0) -> list[Event]:
+    """What is read of a request, others, and one with the token of the first."""
+    reader = MailgunWebhook(REPORTED.settings, most=most)
+    found = [*await reader.events(signed(encoded(first), NEW, NOW, token="once"))]
+    for number in range(between):
+        await reader.events(signed(encoded(first), NEW, NOW, token=f"other {number}"))
+    return [*found, *await reader.events(signed(encoded(second), NEW, NOW, token="once"))]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "change", [{"recipient": "victim@example.org"}, {"event": "complained"}, {"id": "x"}]
+)
+async def test_a_token_is_good_for_what_it_came_with(change: dict[str, str]):
+    """Whoever saw one request cannot use its signature for another event."""
+    told = REPORTED.examples[0].told
+    with pytest.raises(Forged):
+        await told_twice(told, told | change)
+
+
+@pytest.mark.anyio
+async def test_an_event_that_is_sent_again_is_taken_again():
+    """The vendor may write the same event in another order, and we may have been away in between."""
+    told = REPORTED.examples[0].told
+    first, again = await told_twice(told, dict(reversed(told.items())))
+    assert first == again
+
+
+@pytest.mark.anyio
+async def test_only_the_newest_tokens_are_remembered():
+    """Memory has an end: what is older than so many requests is known by its time alone."""
+    told = REPORTED.examples[0].told
+    other = told | {"id": "another"}
+    with pytest.raises(Forged):
+        await told_twice(told, other, most=3, between=2)
+    assert len(await told_twice(told, other, most=3, between=3)) == 2
+
+
+@pytest.mark.anyio
+async def test_an_event_that_nobody_signed_takes_no_memory():
+    """Strangers cannot push out the tokens that are remembered, nor use one up."""
+    reader, told = MailgunWebhook(REPORTED.settings), encoded(REPORTED.examples[0].told)
+    with pytest.raises(Forged):
+        await reader.events(signed(encoded(REPORTED.unknown), OTHER, NOW, token="once"))
+    assert await reader.events(signed(told, NEW, NOW, token="once"))
+
+
+@pytest.mark.anyio
+async def test_time_and_token_cannot_be_cut_elsewhere():
+    """Both are signed without anything between them: another length of the time is another token."""
+    told = encoded(REPORTED.examples[0].told)
+    whole = json.loads(signed(told, NEW, NOW, token="0123").body)
+    whole["signature"] |= {"timestamp": whole["signature"]["timestamp"] + "0", "token": "123"}
+    with pytest.raises(Forged):
+        await REPORTED.webhook().events(Hook(body=encoded(whole), headers={}, received_at=NOW))
+
+
+@pytest.mark.anyio
+async def test_one_id_on_two_days_is_two_events():
+    """Mailgun promises that no two events of a day have the same id."""
+    told = REPORTED.examples[0].told
+    tomorrow = told | {"timestamp": told["timestamp"] + 86400}
+    [first] = await REPORTED.webhook().events(REPORTED.hook(told))
+    [second] = await REPORTED.webhook().events(REPORTED.hook(tomorrow))
+    assert first.id != second.id

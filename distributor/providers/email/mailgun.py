@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
+from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any
@@ -15,12 +17,29 @@ import httpx
 import orjson
 
 from distributor.config import Provider, mailbox
-from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.errors import (
+    AccountTrouble,
+    Forged,
+    SendError,
+    SomeRefused,
+    TryLater,
+    Unclear,
+    Unreadable,
+)
+from distributor.model import (
+    Answer,
+    Batch,
+    BounceClass,
+    Digest,
+    Email,
+    Event,
+    EventType,
+    RejectReason,
+)
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_id, one_line
 from distributor.providers.email.readers import Blank, blanks, marks, once_each, values
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import translate
 
@@ -239,3 +258,139 @@ def _asked(answer: httpx.Response, now: datetime) -> float | None:
         return http.wait((until - now).total_seconds() if until else float(found[1]))
     except (TypeError, ValueError):
         return None
+
+
+# --- what it reports: documentation.mailgun.com/docs/mailgun/user-manual/webhooks (read 2026-11-23) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+EVENTS: Mapping[str, Kind] = {  # event -> ours
+    "accepted": (EventType.QUEUED, None, None),
+    "rejected": (EventType.REJECTED, None, RejectReason.OTHER),  # by Mailgun itself
+    "delivered": (EventType.DELIVERED, None, None),
+    "failed": (EventType.BOUNCED, "soft", RejectReason.OTHER),  # see _failed
+    "opened": (EventType.OPENED, None, None),
+    "clicked": (EventType.CLICKED, None, None),
+    "unsubscribed": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "complained": (EventType.COMPLAINED, None, RejectReason.SPAM),
+}
+FAILURES: Mapping[str, Kind] = {  # reason of a permanent failure -> ours
+    # Addresses that Mailgun sends nothing to any more; it tells so as codes 605 to 607, too.
+    "suppress-bounce": (EventType.REJECTED, "hard", RejectReason.BOUNCED),
+    "suppress-unsubscribe": (EventType.REJECTED, None, RejectReason.UNSUBSCRIBED),
+    "suppress-complaint": (EventType.REJECTED, None, RejectReason.SPAM),
+    "old": (EventType.BOUNCED, "soft", RejectReason.TIMED_OUT),  # it had tried for hours
+    "espblock": (EventType.BOUNCED, "soft", RejectReason.BLOCKED),  # for the sake of the sender
+}
+CODES = {605: "suppress-bounce", 606: "suppress-unsubscribe", 607: "suppress-complaint"}
+
+# How old a signature may be is left to us, and a request is sent again for eight hours.
+WINDOW = timedelta(hours=24)
+MOST_TOKENS = 50_000  # some 10 MB
+
+
+@dataclass(frozen=True, slots=True)
+class MailgunWebhook:
+    """Signs a time and a token, and not what it says: so a token is good for what it first came with.
+
+    https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks (read 2026-11-23)
+
+    Tokens are remembered while the program runs, the newest *most* of them.
+    """
+
+    settings: Provider
+    most: int = MOST_TOKENS
+    stops_with = 406
+    _seen: OrderedDict[str, bytes] = field(default_factory=OrderedDict, init=False, repr=False)
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        told = hooks.json_of(hook)
+        if not isinstance(told, dict):
+            raise Unreadable("is no event")
+        token = self._token(hooks.object_of(told.get("signature")), hook.received_at)
+        with hooks.reading():
+            event = event_of(told["event-data"], hook.received_at)
+        self._once(token, event.raw)
+        return [event]
+
+    def _token(self, signed: Mapping[str, Any], received_at: datetime) -> str:
+        """The token of a right signature."""
+        sent, token, signature = (signed.get(name) for name in ("timestamp", "token", "signature"))
+        if not (isinstance(sent, str) and isinstance(token, str) and isinstance(signature, str)):
+            raise Forged("is not signed")
+        # Nothing stands between the two, so that the first may have but one length.
+        if not re.fullmatch(r"\d{10}", sent, re.ASCII) or not token.isascii():
+            raise Forged("has no time and token as Mailgun writes them")
+        if abs(received_at.timestamp() - int(sent)) > WINDOW.total_seconds():
+            raise Forged("was signed more than a day ago, or ahead; check the clock of this machine")
+        if not hooks.is_signed(f"{sent}{token}".encode(), signature, self.settings.webhook.secret):
+            raise Forged("is signed with another key than [providers.….webhook] secret")
+        return token
+
+    def _once(self, token: str, content: bytes) -> None:
+        """Note what a token came with.
+
+        Raises:
+            Forged: it came with something else before.
+        """
+        digest = hashlib.sha256(content).digest()
+        if self._seen.setdefault(token, digest) != digest:
+            raise Forged("has a token that came with another event before")
+        self._seen.move_to_end(token)
+        while len(self._seen) > self.most:
+            self._seen.popitem(last=False)
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
+    said = hooks.text_of(told["event"])
+    type_, class_, why = (
+        _failed(told) if said == "failed" else EVENTS.get(said, (EventType.UNKNOWN, None, None))
+    )
+    status, client = hooks.object_of(told.get("delivery-status")), hooks.object_of(told.get("client-info"))
+    agent, address = hooks.text_of(client.get("user-agent")), hooks.text_of(told.get("recipient"))
+    hand = "bot" if client.get("bot") else hooks.hand(agent)  # "apple", "gmail", "generic"
+    raw = hooks.raw_of(told)
+    id_ = hooks.own_id(told.get("id"))  # no other of the day has it
+    return Event(
+        type=type_,
+        id=hooks.id_of(id_, said, address, hooks.text_of(told.get("timestamp"))) if id_ else hooks.id_of(raw),
+        occurred_at=hooks.when(told.get("timestamp"), received_at),
+        said=f"failed {hooks.text_of(told.get('severity'))}".strip() if said == "failed" else said,
+        address=address,
+        key=hooks.text_of(hooks.object_of(told.get("user-variables")).get("delivery")),
+        message_id=_message_id(told),
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(
+            status.get("message") or status.get("description") or _reject(told) or told.get("reason")
+        ),
+        link=hooks.text_of(told.get("url"), most=2000),
+        user_agent=agent,
+        by=hand if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=raw,
+    )
+
+
+def _failed(told: Mapping[str, Any]) -> Kind:
+    """Severity is Mailgun's own word on whether it goes on trying; an address may be right even if not."""
+    status, severity = hooks.object_of(told.get("delivery-status")), told.get("severity")
+    if severity == "temporary":
+        return (EventType.DEFERRED, "soft", None)
+    if severity != "permanent":
+        return EVENTS["failed"]
+    code = status.get("code")
+    reason = CODES.get(code, "") if isinstance(code, int) else ""
+    known = FAILURES.get(reason or hooks.text_of(told.get("reason")))
+    class_: BounceClass = "soft" if status.get("bounce-type") == "soft" else "hard"
+    return known or (EventType.BOUNCED, class_, RejectReason.BOUNCED)
+
+
+def _message_id(told: Mapping[str, Any]) -> str:
+    """In angle brackets, as the call was answered."""
+    headers = hooks.object_of(hooks.object_of(told.get("message")).get("headers"))
+    id_ = hooks.text_of(headers.get("message-id"))
+    return f"<{id_}>" if id_ and not id_.startswith("<") else id_
+
+
+def _reject(told: Mapping[str, Any]) -> Any:
+    return hooks.object_of(told.get("reject")).get("reason")
