@@ -43,7 +43,13 @@ VENDORS: Mapping[str, Vendor] = {
         signs_with=("password",),
     ),
     # No attachments in a batch: https://resend.com/docs/api-reference/emails/send-batch-emails
-    "resend": Vendor(at="resend:Resend", needs=("key",), inline_pictures=False),
+    "resend": Vendor(
+        at="resend:Resend",
+        needs=("key",),
+        inline_pictures=False,
+        hook="resend:ResendWebhook",
+        signs_with=("secret",),
+    ),
     "sendgrid": Vendor(
         at="sendgrid:SendGrid",
         needs=("key",),

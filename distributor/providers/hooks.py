@@ -150,6 +150,18 @@ _HALF_A_PAIR = re.compile(
 )
 
 
+def only(hook: Hook) -> Mapping[str, Any]:
+    """The one event of a request.
+
+    Raises:
+        Unreadable: it has none, or several.
+    """
+    told = json_of(hook)
+    if not isinstance(told, dict):
+        raise Unreadable("is no event")
+    return told
+
+
 def each(hook: Hook, read: Callable[[Any, datetime], Event]) -> list[Event]:
     """The events of a list; one of them that cannot be read is kept as it is, and takes no other with it.
 

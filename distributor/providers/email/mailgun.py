@@ -24,7 +24,6 @@ from distributor.errors import (
     SomeRefused,
     TryLater,
     Unclear,
-    Unreadable,
 )
 from distributor.model import (
     Answer,
@@ -304,9 +303,7 @@ class MailgunWebhook:
     _seen: OrderedDict[str, bytes] = field(default_factory=OrderedDict, init=False, repr=False)
 
     async def events(self, hook: Hook) -> Sequence[Event]:
-        told = hooks.json_of(hook)
-        if not isinstance(told, dict):
-            raise Unreadable("is no event")
+        told = hooks.only(hook)
         token = self._token(hooks.object_of(told.get("signature")), hook.received_at)
         with hooks.reading():
             event = event_of(told["event-data"], hook.received_at)

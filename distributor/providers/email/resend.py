@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import binascii
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
 import orjson
 
 from distributor.config import Provider
-from distributor.errors import AccountTrouble, SendError, TryLater, Unclear
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.errors import AccountTrouble, ConfigError, Problem, SendError, TryLater, Unclear
+from distributor.model import Answer, Batch, BounceClass, Digest, Email, Event, EventType, RejectReason
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_headers, shown_mailbox
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import split
 
@@ -108,3 +109,99 @@ def _name(answer: httpx.Response) -> str:
         return str(orjson.loads(answer.content)["name"])
     except (KeyError, TypeError, ValueError):
         return ""
+
+
+# --- what it reports: https://resend.com/docs/webhooks/event-types (read 2026-11-23) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+EVENTS: Mapping[str, Kind] = {  # type -> ours
+    "email.scheduled": (EventType.QUEUED, None, None),
+    "email.sent": (EventType.SENT, None, None),
+    "email.delivered": (EventType.DELIVERED, None, None),
+    "email.delivery_delayed": (EventType.DEFERRED, "soft", None),
+    "email.bounced": (EventType.BOUNCED, "soft", RejectReason.BOUNCED),  # see _bounce
+    "email.complained": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "email.opened": (EventType.OPENED, None, None),
+    "email.clicked": (EventType.CLICKED, None, None),
+    "email.failed": (EventType.FAILED, None, RejectReason.OTHER),  # a quota, a domain, a key
+    # After a bounce, a complaint, or by hand: which of them is not told.
+    "email.suppressed": (EventType.REJECTED, None, RejectReason.BLOCKED),
+}  # contacts, domains and mail that comes in are none of ours
+REASONS: Mapping[str, RejectReason] = {  # subType of a bounce, as Amazon has them; others are BOUNCED
+    "NoEmail": RejectReason.INVALID,
+    "ContentRejected": RejectReason.BLOCKED,
+    "AttachmentRejected": RejectReason.BLOCKED,
+    "MessageTooLarge": RejectReason.BLOCKED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ResendWebhook:
+    """Signs as Svix does: id, time and body (https://docs.svix.com/receiving/verifying-payloads/how-manual).
+
+    Raises:
+        ConfigError: a configured secret is none.
+    """
+
+    settings: Provider
+    stops_with = 400
+
+    def __post_init__(self) -> None:
+        for secret in self.settings.webhook.secret:
+            try:
+                hooks.standard_signature(secret.get_secret_value(), b"")
+            except binascii.Error:
+                reason, remedy = "is not base64", "copy it from the webhook's page at Resend: whsec_…"
+                place = "[providers.….webhook] secret"
+                raise ConfigError([Problem(path=place, reason=reason, remedy=remedy)]) from None
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        id_ = hooks.known_by_standard_webhooks(hook, self.settings.webhook.secret, prefix="svix")
+        with hooks.reading():
+            return [event_of(hooks.only(hook), id_, hook.received_at)]
+
+
+def event_of(told: Mapping[str, Any], id_: str, received_at: datetime) -> Event:
+    """An event; *id_* is its message's, which stays the same when it is sent again."""
+    said, data = hooks.text_of(told["type"]), hooks.object_of(told.get("data"))
+    bounce, failed, click, opened, suppressed = (
+        hooks.object_of(data.get(name)) for name in ("bounce", "failed", "click", "open", "suppressed")
+    )
+    type_, class_, why = EVENTS.get(said, (EventType.UNKNOWN, None, None))
+    if said == "email.bounced":
+        class_ = "hard" if bounce.get("type") == "Permanent" else "soft"
+        why = REASONS.get(hooks.text_of(bounce.get("subType")), RejectReason.BOUNCED)
+    agent = hooks.text_of(click.get("userAgent") or opened.get("userAgent"))
+    return Event(
+        type=type_,
+        id=hooks.own_id(id_),
+        occurred_at=hooks.when(told.get("created_at"), received_at),
+        said=said,
+        address=_address(data.get("to")),
+        key=_key(data.get("tags")),
+        message_id=hooks.text_of(data.get("email_id")),
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(bounce.get("message") or failed.get("reason") or suppressed.get("message")),
+        link=hooks.text_of(click.get("link"), most=2000),
+        user_agent=agent,
+        by=hooks.hand(agent) if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=hooks.raw_of(told),
+    )
+
+
+def _address(told: Any) -> str:
+    """Our messages have one recipient."""
+    return hooks.text_of(told[0] if isinstance(told, list) and told else told)
+
+
+def _key(tags: Any) -> str:
+    """From an object, as its reference has it; or from a list of names and values, as it is sent."""
+    if isinstance(tags, list):
+        tags = {
+            one["name"]: one["value"]
+            for one in tags
+            if isinstance(one, dict) and {"name", "value"} <= set(one)
+        }
+    return hooks.text_of(hooks.object_of(tags).get("delivery"))
