@@ -32,7 +32,13 @@ VENDORS: Mapping[str, Vendor] = {
         signs_with=("secret",),
     ),
     # Headers of one's own need its Professional plan: https://www.mailersend.com/help/custom-headers
-    "mailersend": Vendor(at="mailersend:MailerSend", needs=("key",), one_click=False),
+    "mailersend": Vendor(
+        at="mailersend:MailerSend",
+        needs=("key",),
+        one_click=False,
+        hook="mailersend:MailerSendWebhook",
+        signs_with=("secret",),
+    ),
     "mailjet": Vendor(at="mailjet:Mailjet", needs=("key", "secret")),
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
     "postmark": Vendor(

@@ -280,11 +280,10 @@ def hand(user_agent: str) -> Hand:
 
     Pictures that a mail service fetches for its users, or before they look, tell nothing of the reader.
     """
-    if not user_agent:
-        return "unknown"
-    if crawleruseragents.is_crawler(user_agent) or _MACHINES.search(user_agent):
-        return "bot"
-    return "unknown" if _PROXIES.search(user_agent) or user_agent == "Mozilla/5.0" else "human"
+    if not user_agent or user_agent == "Mozilla/5.0" or _PROXIES.search(user_agent):
+        return "unknown"  # proxies come first: they are in the list of crawlers, too
+    is_machine = crawleruseragents.is_crawler(user_agent) or _MACHINES.search(user_agent)
+    return "bot" if is_machine else "human"
 
 
 # Apple's privacy proxy calls itself just "Mozilla/5.0" (seen 2026-11-23 in vendors' own lists).

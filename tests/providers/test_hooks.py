@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from distributor.errors import Forged, HookError, Unreadable
 from distributor.model import Event, EventType
 from distributor.providers.by_type import webhook
+from distributor.providers.hooks import hand
 from distributor.providers.protocol import Hook, Webhook
 from distributor.vendors import VENDORS
 from tests.providers.hooks import (
@@ -323,3 +324,29 @@ def test_only_a_webhook_with_a_secret_is_one(vendor: Reported):
     assert webhook(vendor.settings) is not None
     bare = vendor.settings.model_copy(update={"webhook": type(vendor.settings.webhook)()})
     assert webhook(bare) is None
+
+
+@pytest.mark.parametrize(
+    ("program", "whose"),
+    [
+        ("", "unknown"),
+        ("Mozilla/5.0", "unknown"),  # Apple's privacy proxy
+        (
+            "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)",
+            "unknown",
+        ),
+        ("YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html", "unknown"),
+        ("Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)", "bot"),
+        ("python-requests/2.32", "bot"),
+        ("Barracuda Sentinel (EE)", "bot"),
+        ("Mozilla/5.0 (X11; Linux x86_64) HeadlessChrome/131.0", "bot"),
+        (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 17_5 like Mac OS X) AppleWebKit/605.1.15 Mobile/15E148",
+            "human",
+        ),
+        ("Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Thunderbird/128.4.0", "human"),
+    ],
+)
+def test_whose_hand_it_was(program: str, whose: str):
+    """A program that no person uses is a bot; one that fetches for its users tells nothing of them."""
+    assert hand(program) == whose

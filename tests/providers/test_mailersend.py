@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import hmac
 import re
 from base64 import b64decode
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
-from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater
-from distributor.providers.email.mailersend import MailerSend
+from distributor.config import Provider, WebhookSettings
+from distributor.errors import AccountTrouble, Forged, Refused, SomeRefused, TryLater
+from distributor.model import EventType
+from distributor.providers.email.mailersend import PING_SECRET, MailerSend
+from distributor.providers.protocol import Hook
 from tests.providers.contract import BATCH, DIGEST, EMAILS, FarEnd, Message, Vendor, body, email, send
+from tests.providers.hooks import KEY, NEW, NOW, OLD, READER, Example, InHeader, Reported, encoded
 
 SETTINGS = Provider(type="mailersend", key=SecretStr("mlsn.123"))
 
@@ -203,3 +208,182 @@ async def test_the_token_never_stands_in_a_message():
     with pytest.raises(AccountTrouble) as raised:
         await send(VENDOR, FarEnd(lambda request: httpx.Response(401, json={"message": "Unauthenticated."})))
     assert "mlsn" not in str(raised.value)
+
+
+# --- what it reports ---
+
+
+def signed(told: bytes, secret: str, at: datetime) -> Hook:
+    signature = hmac.digest(secret.encode(), told, "sha256").hex()
+    return Hook(body=told, headers={"signature": signature}, received_at=at)
+
+
+def report(kind: str, id_: str, meta: Any = (), **fields: Any) -> dict[str, Any]:
+    """An event in the form that webhooks have since 2026 (docs, and django-anymail's of 2026-09)."""
+    return {
+        "type": f"activity.{kind}",
+        "created_at": "2026-06-01T06:59:00.000000Z",
+        "webhook_id": "23jw7rk8",
+        "data": {
+            "id": id_,
+            "domain_id": "yv69oxl5kl785kw2",
+            "message_id": "6892766ae78995a317577aa1",
+            "email_id": "6892766a8d52ba62543d5e71",
+            "type": kind,
+            "subject": "News",
+            "recipient": READER,
+            "tags": [BATCH.key, KEY],
+            "meta": meta or [],
+            **fields,
+        },
+    }
+
+
+def report_of_old(kind: str, id_: str, morph: Any = None) -> dict[str, Any]:
+    """An event in the form of webhooks that were made before (until 2026-12)."""
+    return {
+        "type": f"activity.{kind}",
+        "created_at": "2026-06-01T06:59:02.520507Z",
+        "url": "https://mail.news.example/webhooks/email/mailersend",
+        "data": {
+            "object": "activity",
+            "id": id_,
+            "type": kind,
+            "created_at": "2026-06-01T06:59:01.506000Z",
+            "email": {
+                "object": "email",
+                "status": "sent",
+                "tags": [KEY, BATCH.key],
+                "message": {"object": "message", "id": "63fd1c1d5f010335ed07066b"},
+                "recipient": {"object": "recipient", "id": "63f3bb1965d98aa98c07d6b7", "email": READER},
+            },
+            "morph": morph,
+        },
+    }
+
+
+SAFARI = (
+    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.1"
+)
+PROXY = "Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)"
+HARD = {"bounce_reason": "No such user", "bounce_code": 550, "bounce_type": "hard"}
+SOFT = {"bounce_reason": "Mailbox full", "bounce_code": 452, "bounce_type": "soft"}
+PING = {
+    "type": "webhook.test",
+    "message": "This is a ping test message",
+    "created_at": "2026-06-01T06:59:00.577080Z",
+}
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(secret=(SecretStr(NEW), SecretStr(OLD)))}
+    ),
+    signed=signed,
+    seal=InHeader("signature"),
+    forgeries=lambda seal: [f"sha256={seal}", f"v1,{seal}"],
+    examples=[
+        Example(
+            told=report("sent", "6892766a5b66e2daf3dc9155"),
+            says={
+                "type": EventType.SENT,
+                "said": "activity.sent",
+                "id": "6892766a5b66e2daf3dc9155",
+                "address": READER,
+                "key": KEY,
+                "message_id": "6892766ae78995a317577aa1",
+                "occurred_at": datetime(2026, 6, 1, 6, 59, tzinfo=UTC),
+            },
+        ),
+        Example(told=report("delivered", "d1"), says={"type": EventType.DELIVERED, "bounce_class": None}),
+        Example(
+            told=report("hard_bounced", "h1", HARD),
+            says={"type": EventType.BOUNCED, "bounce_class": "hard", "description": "No such user"},
+        ),
+        Example(
+            told=report("soft_bounced", "s1", SOFT),
+            says={"type": EventType.BOUNCED, "bounce_class": "soft", "description": "Mailbox full"},
+        ),
+        Example(told=report("deferred", "e1"), says={"type": EventType.DEFERRED, "bounce_class": "soft"}),
+        Example(
+            told=report("opened", "o1", {"user_agent": PROXY, "ip": "203.0.113.7"}),
+            says={"type": EventType.OPENED, "by": "unknown", "user_agent": PROXY},
+        ),
+        Example(told=report("opened_unique", "o2"), says={"type": EventType.OPENED, "by": "unknown"}),
+        Example(
+            told=report("clicked", "c1", {"user_agent": SAFARI, "url": "https://news.example/a"}),
+            says={"type": EventType.CLICKED, "by": "human", "link": "https://news.example/a"},
+        ),
+        Example(told=report("clicked_unique", "c2"), says={"type": EventType.CLICKED}),
+        Example(
+            told=report("unsubscribed", "u1", {"unsubscribe_reason": "NO_LONGER_WANT"}),
+            says={"type": EventType.UNSUBSCRIBED, "description": "NO_LONGER_WANT"},
+        ),
+        Example(told=report("spam_complaint", "p1"), says={"type": EventType.COMPLAINED}),
+        Example(
+            told=report("suppressed", "x1", {"suppression_reason": "on_hold"}),
+            says={"type": EventType.REJECTED, "bounce_class": None, "description": "on_hold"},
+        ),
+        Example(
+            told=report("delivered", "d2", recipient=None, email=READER, tags=None),
+            says={"type": EventType.DELIVERED, "address": READER, "key": ""},
+        ),
+        Example(
+            told=report_of_old("delivered", "63fd1c1fcfbe46145d003a7b"),
+            says={
+                "type": EventType.DELIVERED,
+                "id": "63fd1c1fcfbe46145d003a7b",
+                "address": READER,
+                "key": KEY,
+                "message_id": "63fd1c1d5f010335ed07066b",
+                "occurred_at": datetime(2026, 6, 1, 6, 59, 1, 506000, UTC),
+            },
+        ),
+        Example(
+            told=report_of_old(
+                "hard_bounced", "b1", {"object": "recipient_bounce", "reason": "Host not found"}
+            ),
+            says={"type": EventType.BOUNCED, "bounce_class": "hard", "description": "Host not found"},
+        ),
+        Example(
+            told=report_of_old("clicked", "c3", {"object": "click", "url": "https://news.example/b"}),
+            says={"type": EventType.CLICKED, "by": "unknown", "link": "https://news.example/b"},
+        ),
+    ],
+    unknown=report("survey_opened", "y1"),
+    pings=(PING,),
+)
+
+
+@pytest.mark.anyio
+async def test_the_first_request_to_an_address_is_answered():
+    """MailerSend signs it with a secret that everybody knows, and keeps no webhook that refuses it."""
+    assert not await REPORTED.webhook().events(signed(encoded(PING), PING_SECRET[0].get_secret_value(), NOW))
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("example", REPORTED.examples, ids=lambda example: str(example.told["type"]))
+async def test_what_everybody_can_sign_is_no_event(example: Example):
+    """The secret of the first request is good for nothing else."""
+    with pytest.raises(Forged):
+        await REPORTED.webhook().events(signed(encoded(example.told), PING_SECRET[0].get_secret_value(), NOW))
+
+
+@pytest.mark.anyio
+async def test_slashes_are_signed_as_they_came():
+    """MailerSend escapes every slash; who writes the JSON anew finds no signature right."""
+    told = encoded(report("clicked", "c9", {"url": "https://news.example/a"})).replace(b"/", rb"\/")
+    [event] = await REPORTED.webhook().events(signed(told, NEW, NOW))
+    assert event.link == "https://news.example/a"
+
+
+@pytest.mark.anyio
+async def test_ids_of_other_things_are_none_of_events():
+    """An address that is put on hold and released has one id in both events."""
+    told = {"created_at": "2026-06-01 06:59:00", "data": {"id": "recipient", "email": READER}}
+    kinds = ("recipient.on_hold_added", "recipient.on_hold_removed")
+    found = [
+        e for kind in kinds for e in await REPORTED.webhook().events(REPORTED.hook({"type": kind} | told))
+    ]
+    assert {event.type for event in found} == {EventType.UNKNOWN}
+    assert found[0].id != found[1].id
+    assert found[0].occurred_at == datetime(2026, 6, 1, 6, 59, tzinfo=UTC)

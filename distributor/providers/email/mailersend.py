@@ -7,20 +7,22 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 import anyio
 import httpx
 import orjson
+from pydantic import SecretStr
 
 from distributor.config import Provider, mailbox
-from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.errors import AccountTrouble, Forged, Refused, SendError, SomeRefused, TryLater
+from distributor.model import Answer, Batch, BounceClass, Digest, Email, Event, EventType, RejectReason
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address
 from distributor.providers.email.readers import all_but, contact
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import Slotted, split
 
@@ -212,3 +214,101 @@ def places(answer: httpx.Response) -> dict[int, str]:
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         pass  # of another form: its status says enough
     return {}
+
+
+# --- what it reports: https://developers.mailersend.com/api/v1/account/webhooks (read 2026-11-23) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+ACTIVITIES: Mapping[str, Kind] = {  # type, behind "activity." -> ours
+    "sent": (EventType.SENT, None, None),
+    "delivered": (EventType.DELIVERED, None, None),
+    "soft_bounced": (EventType.BOUNCED, "soft", RejectReason.BOUNCED),
+    "hard_bounced": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+    "deferred": (EventType.DEFERRED, "soft", None),
+    "opened": (EventType.OPENED, None, None),
+    "opened_unique": (EventType.OPENED, None, None),  # the first
+    "clicked": (EventType.CLICKED, None, None),
+    "clicked_unique": (EventType.CLICKED, None, None),
+    "unsubscribed": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "spam_complaint": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "suppressed": (EventType.REJECTED, None, RejectReason.BLOCKED),  # it sends nothing to the address
+}  # surveys, maintenance, lists and mail that comes in are none of ours
+
+# It signs its first request to a new address with a secret that everybody knows, and keeps the webhook only
+# if that is answered well: the secret stands in its documentation, and is good for nothing else.
+PING = "webhook.test"
+PING_SECRET = (SecretStr("test_Am3L1GuOIc4blLUuHqAPxxwkZaJyEk8G"),)
+
+
+@dataclass(frozen=True, slots=True)
+class MailerSendWebhook:
+    """Signs the body, and no time: an event that comes again is known by its id."""
+
+    settings: Provider
+    stops_with = 400
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        signature = hook.headers.get("signature", "")
+        is_ours = hooks.is_signed(hook.body, signature, self.settings.webhook.secret)
+        if not is_ours and not hooks.is_signed(hook.body, signature, PING_SECRET):
+            raise Forged("is not signed with [providers.….webhook] secret")
+        told = hooks.only(hook)
+        if told.get("type") == PING:
+            return ()
+        if not is_ours:
+            raise Forged("is signed with the secret that everybody knows")
+        with hooks.reading():
+            return [event_of(told, hook.received_at)]
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
+    said, data = hooks.text_of(told["type"]), hooks.object_of(told.get("data"))
+    type_, class_, why = (EventType.UNKNOWN, None, None)
+    if said.startswith("activity."):
+        type_, class_, why = ACTIVITIES.get(said.removeprefix("activity."), (type_, None, None))
+    whom, tags, message = _message_of(data)
+    meta = hooks.object_of(data.get("meta")) or hooks.object_of(data.get("morph"))
+    agent, raw = hooks.text_of(meta.get("user_agent")), hooks.raw_of(told)
+    own_id = hooks.own_id(data.get("id")) if type_ is not EventType.UNKNOWN else ""  # else of other things
+    return Event(
+        type=type_,
+        id=own_id or hooks.id_of(raw),
+        occurred_at=hooks.when(data.get("created_at") or told.get("created_at"), received_at),
+        said=said,
+        address=hooks.text_of(whom),
+        key=_key(tags),
+        message_id=hooks.text_of(message),
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(next((meta[name] for name in REASONS if meta.get(name)), None)),
+        link=hooks.text_of(meta.get("url"), most=2000),
+        user_agent=agent,
+        by=hooks.hand(agent) if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=raw,
+    )
+
+
+REASONS = (  # where it says why, in its newer form and then in its older one
+    "bounce_reason",
+    "reject_reason",
+    "suppression_reason",
+    "unsubscribe_reason",
+    "readable_reason",
+    "reason",
+)
+
+
+def _message_of(data: Mapping[str, Any]) -> tuple[Any, Any, Any]:
+    """Whom a message was for, its tags, and its id; in the form of older webhooks all are inside."""
+    email = data.get("email")
+    if not isinstance(email, dict):
+        return data.get("recipient") or email, data.get("tags"), data.get("message_id")
+    whom, message = hooks.object_of(email.get("recipient")), hooks.object_of(email.get("message"))
+    return whom.get("email"), email.get("tags"), message.get("id")
+
+
+def _key(tags: Any) -> str:
+    """The tag that is a delivery's; the other one is its batch's, a UUID."""
+    texts = [hooks.text_of(tag) for tag in tags] if isinstance(tags, list) else []
+    return next((tag for tag in texts if re.fullmatch(r"\d+-\d+-[^-]+", tag, re.ASCII)), "")
