@@ -165,8 +165,10 @@ def _refused_alone(db: Connection, campaign_id: int, number: int) -> list[int]:
 def _leave_out(db: Connection, campaign_id: int, rendition: str, ids: Sequence[int]) -> set[int]:
     """Skip those of *ids* who have, or may get, one of a rendition's articles from another campaign."""
     carried = select(rendition_article.c.article).where(rendition_article.c.rendition == rendition)
-    channel_name = db.scalar(select(campaign.c.channel).where(campaign.c.id == campaign_id)) or ""
-    others = set(campaigns.carrying(db, channel_name, db.scalars(carried).all())) - {campaign_id}
+    own = campaigns.campaign_of(db, campaign_id)
+    if own is None or own.kind == "post":  # a channel's earlier post of the article was taken back
+        return set()
+    others = set(campaigns.carrying(db, own.channel, db.scalars(carried).all())) - {campaign_id}
     if not others:
         return set()
     got = (
