@@ -6,7 +6,7 @@ from typing import Literal
 
 from distributor.config import Channel, Config, Limits, Newsletter, Provider, mailbox
 from distributor.delivery.quota import Limit
-from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay
+from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay, way_name
 from distributor.providers.by_type import email_provider, social_provider
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailLimits, EmailProvider, SocialLimits
@@ -34,13 +34,17 @@ def routes(config: Config) -> dict[str, Route]:
 def _social_way(name: str, channel: Channel, *, media_url: str) -> SocialWay:
     if channel.account == OUTBOX:
         # An outbox is a folder of its channel's, so it is shared with no other.
-        return SocialWay(name=f"{name} outbox", provider=social_outbox.Outbox(channel.path, channel=name))
+        return SocialWay(
+            name=way_name(name, channel.network, OUTBOX),
+            provider=social_outbox.Outbox(channel.path, channel=name),
+        )
     provider = social_provider(channel, media_url=media_url)
-    way_name = f"{channel.network} {channel.account}"
+    own = way_name(name, channel.network, channel.account)
     return SocialWay(
-        name=way_name,
+        name=own,
+        network=channel.network,
         provider=provider,
-        limits=limits(way_name, channel.limits, provider.limits),
+        limits=limits(own, channel.limits, provider.limits),
         seal=b"".join(secret.get_secret_value().encode() for secret in (channel.key, channel.refresh_key)),
     )
 

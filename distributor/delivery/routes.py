@@ -11,6 +11,7 @@ from distributor.delivery.quota import Limit
 from distributor.model import Health
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import Allowance, EmailProvider, SocialProvider
+from distributor.vendors import OUTBOX
 
 DAY = 86_400  # seconds
 
@@ -49,6 +50,7 @@ class SocialWay:
 
     name: str
     provider: SocialProvider
+    network: str = ""  # the only one whose posts it takes; "": those of any
     limits: tuple[Limit, ...] = ()
     seal: bytes = b""  # the configured secret: what the network makes of it is kept under it
     recipients_per_call: int = 1
@@ -94,6 +96,11 @@ class Route:
 
 
 Routes = Mapping[str, Route]  # by newsletter or channel
+
+
+def way_name(channel: str, network: str, account: str) -> str:
+    """How the ledger calls a channel's way out."""
+    return f"{channel} outbox" if account == OUTBOX else f"{network} {account}"
 
 
 def _is_out(health: Health | None, now: datetime) -> bool:

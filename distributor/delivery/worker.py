@@ -21,12 +21,12 @@ import anyio
 from anyio import to_thread
 
 from distributor.delivery import posting
-from distributor.delivery.desk import LEASE, Desk, Inquiry, Job, NoCall, Readers, Wait
+from distributor.delivery.desk import HARMLESS, LEASE, Desk, Inquiry, Job, NoCall, Readers, Wait
 from distributor.delivery.keyring import Keyring
 from distributor.delivery.posting import Notes
 from distributor.delivery.retry import PATIENCE, until_recorded, within_the_call
 from distributor.delivery.routes import EmailWay, Routes, SocialWay, Way
-from distributor.errors import DatabaseError, SendError, SomeRefused, TryLater, Unclear
+from distributor.errors import DatabaseError, Refused, SendError, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Digest, Picture, Post
 from distributor.providers.protocol import Allowing, EmailCalls, Finding, SocialCalls
 from distributor.providers.reasons import reason
@@ -262,7 +262,8 @@ class Worker:
             except SendError as error:
                 answer = error
             except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
-                answer = Unclear(reason(f"{type(error).__name__}: {error}"))
+                kind = TryLater if job.called_at is None else Unclear
+                answer = kind(reason(f"{type(error).__name__}: {error}"))
             group.cancel_scope.cancel()
         if isinstance(answer, Exception):
             raise answer
@@ -277,6 +278,10 @@ class Worker:
             return await mail.send(job.batch, job.content, emails, sender=job.way.sender, media=self._media)
         assert isinstance(job.way, SocialWay)
         assert isinstance(job.content, Post)
+        if job.way.network not in ("", job.content.network):
+            raise Refused(
+                f"it was made for {job.content.network}, and its channel posts to {job.way.network} now"
+            )
         account = await opened.to_account(job.way)
         notes = Notes(job.batch, partial(self._write, self._desk.keep, job.batch))
         receipt = await posting.perform(account, job.batch, job.content, media=self._media, memory=notes)
@@ -309,8 +314,11 @@ class Worker:
 
     async def _inquire_post(self, inquiry: Inquiry, way: SocialWay, opened: Connections) -> None:
         assert isinstance(inquiry.content, Post)
-        account = await opened.to_account(way)
+        if inquiry.content.action in HARMLESS:  # it may simply be done again
+            await self._write(self._desk.found_post, inquiry, way, None)
+            return
         with suppress(SendError):
+            account = await opened.to_account(way)
             receipt = await posting.find(account, inquiry.batch, inquiry.content)
             await self._write(self._desk.found_post, inquiry, way, receipt)
 
