@@ -8,6 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from sqlalchemy import Connection
 
 from distributor.config import Config
+from distributor.delivery.retry import MOST_ATTEMPTS
 from distributor.delivery.routes import Route
 from distributor.model import DeliveryState
 from distributor.store import accounts, alerts, credentials, health
@@ -22,6 +23,8 @@ def watch(db: Connection, config: Config, routes: Mapping[str, Route], now: date
     found = (
         *_unclear(db, routes, now),
         *_refused(db),
+        *_homeless(db, config),
+        *_untaken(db, routes),
         *_awaiting(db),
         *_expiring(db, config, routes, now),
         *_in_trouble(db, config, routes),
@@ -44,6 +47,32 @@ def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iter
             f"account, then: distributor campaigns settle {row.campaign} --as accepted (it is there) or "
             "--as again (it is not)",
         )
+
+
+def _homeless(db: Connection, config: Config) -> Iterator[tuple[str, str]]:
+    """Posts that wait for a channel that is no more."""
+    homeless: dict[str, int] = {}
+    for row in accounts.posts_in(db, DeliveryState.QUEUED):
+        if row.channel not in config.channels:
+            homeless[row.channel] = homeless.get(row.channel, 0) + 1
+    for channel, count in homeless.items():
+        yield (
+            f"homeless {channel}",
+            f"{channel}: {count} of its posts wait, and it is not in the configuration any more: put it "
+            "back, or cancel them: distributor campaigns list shows which",
+        )
+
+
+def _untaken(db: Connection, routes: Mapping[str, Route]) -> Iterator[tuple[str, str]]:
+    """Posts that their network never answers and never has."""
+    asked = {way.name for route in routes.values() for way in route.ways if way.found_after is not None}
+    for row in (*accounts.posts_in(db, DeliveryState.QUEUED), *accounts.posts_in(db, DeliveryState.UNCLEAR)):
+        if row.provider in asked and row.reason and row.attempt >= MOST_ATTEMPTS:
+            yield (
+                f"untaken {row.campaign}",
+                f"{row.channel}: “{row.title}” was tried {row.attempt} times and is not there "
+                f"({row.reason}). To stop it: distributor campaigns cancel {row.campaign}",
+            )
 
 
 def _refused(db: Connection) -> Iterator[tuple[str, str]]:

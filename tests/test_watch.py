@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from distributor.errors import Unclear
 from distributor.model import DeliveryState
 from distributor.store import ledger
 from distributor.store.ledger import Lane
+from tests.wall import Wall, on
 from tests.workspace import Clock, opened, workspace, write_article
 
 ACCOUNT = """
@@ -137,3 +139,42 @@ def test_a_key_is_told_of_at_each_of_its_moments(tmp_path: Path):
             for alert in app.alerts():
                 heard += app.told(alert)
     assert heard == 4
+
+
+def test_posts_of_a_channel_that_is_gone_are_told_of(tmp_path: Path):
+    """Once for the channel, however many wait."""
+    clock = Clock()
+    waiting = '[channels.news]\nnetwork = "mastodon"\nmedia = "none"\nquiet_hours = "05:00-12:00"'
+    with opened(workspace(tmp_path, config=waiting), clock) as app:
+        app.look()
+        for name in ("ferry", "storm"):
+            write_article(tmp_path, name, published_at=clock())
+        clock.go_on(minutes=1)
+        app.look()
+    path = tmp_path / "distributor.toml"
+    path.write_text(path.read_text().replace("[channels.news]", "[channels.chronicle]"))
+    clock.go_on(hours=8)
+    with opened(path, clock) as app:
+        app.run_once()
+        [alert] = app.alerts()
+        assert alert.text.startswith("news: 2 of its posts wait")
+
+
+def test_a_post_that_its_network_never_answers_is_told_of(tmp_path: Path):
+    """It is looked for and tried again for ever; with others that go out, the account seems well."""
+    clock = Clock()
+    channel = '[channels.news]\nnetwork = "mastodon"\nmedia = "none"'
+    with opened(workspace(tmp_path, config=channel), clock) as app:
+        app.look()
+        wall = on(app, Wall(found_after=timedelta(seconds=5)))
+        wall.says = lambda action, text: Unclear("500") if "ferry" in text else None
+        write_article(tmp_path, "ferry", published_at=clock())
+        heard = []
+        for number in range(20):
+            write_article(tmp_path, f"other{number}", published_at=clock())
+            clock.go_on(minutes=1)
+            app.run_once()
+            heard += [alert.text for alert in app.alerts() if app.told(alert)]
+        assert len(wall.up) == 20
+        [text] = heard
+        assert "“ferry” was tried 16 times and is not there (500)" in text

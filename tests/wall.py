@@ -1,0 +1,59 @@
+"""A network in small: its test decides every answer, and sees what can be read there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from typing import Any
+
+from distributor.app import App
+from distributor.delivery.routes import Route, SocialWay
+from distributor.errors import Unclear
+from distributor.model import Batch, Post, Receipt
+from distributor.providers.protocol import FOR_EVER, SocialLimits
+
+Answering = Callable[[str, str], Exception | None]  # action and text -> what is raised
+
+
+class Wall:
+    """Takes everything, unless told to answer otherwise; `up` has what can be read, by id."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.limits = SocialLimits(**limits or {"repeatable_for": FOR_EVER})
+        self.up: dict[str, str] = {}
+        self.did: list[str] = []
+        self.says: Answering = lambda action, text: None
+        self.is_silent = False  # it takes posts, and nobody hears of it
+
+    def connected(self, keyring: object) -> AbstractAsyncContextManager[Wall]:
+        return nullcontext(self)
+
+    async def send(self, batch: Batch, post: Post, *, media: object, memory: object) -> Receipt:
+        self._heard(post.action, post.text)
+        self.up[batch.key] = post.text
+        if self.is_silent:
+            raise Unclear("silence")
+        return Receipt(id=batch.key, url=f"https://wall.example/{batch.key}")
+
+    async def edit(self, of: Receipt, post: Post, *, media: object, memory: object) -> Receipt:
+        self._heard("edit", post.text)
+        self.up[of.id] = post.text
+        return of
+
+    async def delete(self, of: Receipt) -> None:
+        self._heard("delete", of.id)
+        self.up.pop(of.id, None)
+
+    async def find(self, batch: Batch, post: Post, *, memory: object) -> Receipt | None:
+        return Receipt(id=batch.key) if batch.key in self.up else None
+
+    def _heard(self, action: str, text: str) -> None:
+        if (error := self.says(action, text)) is not None:
+            raise error
+        self.did.append(f"{action} {text}")
+
+
+def on(app: App, wall: Wall, name: str = "news outbox") -> Wall:
+    """Let the channel "news" post there from now on; *name* is how the ledger calls that."""
+    app.routes["news"] = Route(ways=(SocialWay(name=name, provider=wall),))
+    return wall
