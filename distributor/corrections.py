@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 from distributor.articles import registry
 from distributor.articles.shelf import Shelf
 from distributor.config import Channel
+from distributor.delivery.routes import way_name
 from distributor.errors import DistributorError, Refused
 from distributor.model import Article, Campaign, CampaignState, Post
 from distributor.posts import POST, Posts
@@ -18,11 +19,17 @@ from distributor.store import alerts, campaigns, freezing, hands
 from distributor.store import articles as article_store
 from distributor.store import posts as store
 from distributor.store.database import Database
-from distributor.store.posts import PostRow
+from distributor.store.posts import Open, PostRow
 from distributor.vendors import NETWORKS, OUTBOX
 
 AT_ONCE = 5  # posts of a channel that are deleted without asking; more look like a mistake
-UNFINISHED = (CampaignState.AWAITING_APPROVAL, CampaignState.SCHEDULED, CampaignState.PAUSED)
+OPEN = (
+    CampaignState.AWAITING_APPROVAL,
+    CampaignState.SCHEDULED,
+    CampaignState.SENDING,
+    CampaignState.PAUSED,
+)
+NOT_NEEDED = "what it answers to is no longer so"
 
 
 class Corrections:
@@ -43,9 +50,20 @@ class Corrections:
         failures: list[DistributorError] = []
         for name in self._posts.channels:
             with self._database.read() as db:
+                returned = store.returned(db, name)
+                unfit = store.unfit(db, name, self._posts.channel(name).network)
+            for row, withdrawal in returned:
+                self._keep(row, withdrawal)
+            for row, key in unfit:
+                try:
+                    self._make_fit(row, key, now)
+                except DistributorError as error:
+                    failures.append(error)
+            with self._database.read() as db:
                 changed = store.changed(db, name)
-            withdrawn = [row for row, _, is_public in changed if not is_public]
-            made += (self._withdraw(row, now, asks=len(withdrawn) > AT_ONCE) for row in withdrawn)
+                withdrawn = [row for row, _, is_public in changed if not is_public and self._is_new(db, row)]
+            count = sum(row.state == "up" for row in withdrawn)
+            made += [self._withdraw(row, now, asks=count > AT_ONCE) for row in withdrawn]
             for row, key, is_public in changed:
                 if is_public:
                     try:
@@ -65,18 +83,38 @@ class Corrections:
 
     # --- taking back ---
 
+    def _is_new(self, db: Connection, row: PostRow) -> bool:
+        """Whether something is to be done yet about a post whose article was taken back."""
+        if row.state == "planned":
+            return True
+        if self._posts.channel(row.channel).withdraw == "keep":
+            return False
+        return campaigns.campaign_at(db, row.channel, f"withdraw {row.campaign}") is None
+
     def _withdraw(
         self, row: PostRow, now: datetime, *, asks: bool = False, by_hand: bool = False
     ) -> Campaign | None:
         channel = self._posts.channel(row.channel)
         with self._database.write() as db:
             article_store.lock(db)
+            if store.post_of(db, row.campaign) != row:  # what was read is old: it is looked at again
+                return None
             if row.state == "planned":
                 return self._not_posted(db, row)
-            if channel.withdraw == "keep" and not by_hand:
+            open_ = store.open_on(db, row.channel, row.campaign)
+            if any(_is_awaited(one) for one in open_):
+                if by_hand:
+                    raise Refused(f"{row.channel}: something is being done to the post; try again after that")
+                return None  # where the post then stands is not known yet
+            self._drop(db, (one for one in open_ if one.action == "reply"))
+            if store.posted_through(db, row.campaign) == _trial(channel, row):
+                store.gone(db, row.campaign)  # a folder only
                 return None
-            if (cannot := _cannot_delete(channel, row)) is not None:
-                return self._told(db, row, f"withdraw {row.campaign}", cannot, now)
+            slot = f"withdraw {row.campaign}"
+            if by_hand:
+                slot = _free(db, row.channel, f"{slot} by hand")
+            if (cannot := _cannot_delete(db, channel, row)) is not None:
+                return self._told(db, row, slot, cannot, now)
             gone = Post(
                 network=channel.network, text="", action="delete", of=row.receipt, of_campaign=row.campaign
             )
@@ -85,16 +123,52 @@ class Corrections:
                 if asks
                 else "its article was taken back"
             )
-            return self._freeze(db, row, f"withdraw {row.campaign}", gone, now, reason=why, asks=asks)
+            self._tell_answers(db, row, now)
+            return self._freeze(db, row, slot, gone, now, reason=why, asks=asks)
+
+    def _keep(self, row: PostRow, withdrawal: int) -> None:
+        """Let a post stay whose article is public again, unless its network was already told to delete it."""
+        with self._database.write() as db:
+            article_store.lock(db)
+            open_ = store.open_on(db, row.channel, row.campaign)
+            mine = [one for one in open_ if one.campaign == withdrawal]
+            if store.post_of(db, row.campaign) != row or any(one.is_tried for one in mine):
+                return
+            self._drop(db, mine)
+            store.undo_withdrawal(db, row.campaign, withdrawal)
+
+    def _drop(self, db: Connection, waiting: Iterable[Open]) -> None:
+        """Cancel what waits to be done to a post."""
+        for one in waiting:
+            if not one.is_under_way:
+                hands.hold(db, one.campaign)
+                campaigns.change_state(
+                    db, one.campaign, CampaignState.CANCELLED, only_from=OPEN, reason=NOT_NEEDED
+                )
+                hands.cancel(db, one.campaign, reason=NOT_NEEDED)
+
+    def _tell_answers(self, db: Connection, row: PostRow, now: datetime) -> None:
+        """Answers to a post do not go with it."""
+        if found := store.answers(db, row.channel, row.campaign):
+            alerts.raise_alert(
+                db,
+                f"{row.channel} answers {row.campaign}",
+                f"{row.channel}: a post is taken back; delete what was answered to it by hand: "
+                + ", ".join(found),
+                now=now,
+            )
 
     def _not_posted(self, db: Connection, row: PostRow) -> Campaign | None:
-        """Cancel a post that is still waiting; one that is under way is looked at again."""
+        """Cancel a post that is still waiting, or was refused; one that is under way is looked at again."""
         hands.hold(db, row.campaign)
         found = campaigns.campaign_of(db, row.campaign)
-        if found is None or found.state not in UNFINISHED:
+        if found is None or found.state is CampaignState.CANCELLED:
+            return None
+        if any(one.is_under_way for one in store.open_on(db, row.channel, row.campaign, itself=True)):
             return None
         reason = "its article was taken back before it was posted"
-        campaigns.change_state(db, row.campaign, CampaignState.CANCELLED, only_from=UNFINISHED, reason=reason)
+        over = (*OPEN, CampaignState.DONE)  # done: it was refused, and is not to be tried again
+        campaigns.change_state(db, row.campaign, CampaignState.CANCELLED, only_from=over, reason=reason)
         hands.cancel(db, row.campaign, reason=reason)
         store.gone(db, row.campaign)
         return campaigns.campaign_of(db, row.campaign)
@@ -117,15 +191,38 @@ class Corrections:
             better = before  # the network takes nothing of it any more: what is there stays
         with self._database.write() as db:
             article_store.lock(db)
-            if _says(better) == _says(before):
-                store.know(db, row.campaign, told)
+            if store.post_of(db, row.campaign) != row:  # what was read is old: it is looked at again
                 return None
+            is_same = _says(better) == _says(before)
             if row.state == "planned":
-                self._say_instead(db, row, better, id_, article)
+                if is_same:
+                    store.know(db, row.campaign, told)
+                else:
+                    self._say_instead(db, row, better, id_, article)
+                return None
+            open_ = store.open_on(db, row.channel, row.campaign)
+            if any(_is_awaited(one) for one in open_):
+                return None  # what the post then says, and where it stands, is not known yet
+            if is_same and not any(one.is_tried and one.action != "reply" for one in open_):
+                self._drop(db, open_)
+                store.know(db, row.campaign, told)
                 return None
             made = self._corrected(db, row, article, before, better, told, now)
             store.know(db, row.campaign, told)
             return made
+
+    def _make_fit(self, row: PostRow, key: str, now: datetime) -> None:
+        """Make a post that waits anew, for the network to which its channel posts now."""
+        with self._database.read() as db:
+            [(id_, article)] = self._shelf.named(db, [key], now=now)
+            found = campaigns.campaign_of(db, row.campaign)
+        try:
+            better = self._posts.render(row.channel, article, found.created_at if found else now)
+        except Refused:
+            return  # it stays as it is, is refused when its time comes, and a person hears of it
+        with self._database.write() as db:
+            article_store.lock(db)
+            self._say_instead(db, row, better, id_, article)
 
     def _say_instead(self, db: Connection, row: PostRow, better: Post, id_: int, article: Article) -> None:
         """A post that waits says at once what its article says now, unless a person approved of the words."""
@@ -145,10 +242,11 @@ class Corrections:
         now: datetime,
     ) -> Campaign | None:
         channel = self._posts.channel(row.channel)
-        slot = f"correct {row.campaign} {told.hex()[:8]}"
-        if channel.corrections == "none":
+        slot = _free(db, row.channel, f"correct {row.campaign} {told.hex()[:8]}")
+        is_trial = store.posted_through(db, row.campaign) == _trial(channel, row)
+        if channel.corrections == "none" or is_trial:
             return None
-        if (cannot := _cannot_correct(channel, row)) is not None:
+        if (cannot := _cannot_correct(db, channel, row)) is not None:
             return self._told(db, row, slot, cannot, now)
         if channel.corrections == "reply":
             content = self._posts.correction(row.channel, article, now)
@@ -157,8 +255,11 @@ class Corrections:
         content = replace(
             content, action=channel.corrections, of=row.receipt, of_campaign=row.campaign, articles=()
         )
+        costs = channel.corrections != "edit"
+        spent = self._posts.over_budget(db, row.channel, content, now) if costs else None
         what = {"edit": "edits", "reply": "answers", "repost": "posts anew"}[channel.corrections]
-        return self._freeze(db, row, slot, content, now, reason=f"{what} “{before.title}”")
+        reason = spent or f"{what} “{before.title}”"
+        return self._freeze(db, row, slot, content, now, reason=reason, asks=spent is not None)
 
     # --- writing down ---
 
@@ -185,7 +286,7 @@ class Corrections:
         campaign = self._add(db, row, slot, CampaignState.SKIPPED, why, now)
         if campaign is not None:
             where = f": {row.receipt.url}" if row.receipt and row.receipt.url else ""
-            alerts.raise_alert(db, f"{row.channel} {slot}", f"{row.channel}: {why}{where}", now=now)
+            alerts.raise_alert(db, f"cannot {campaign.id}", f"{row.channel}: {why}{where}", now=now)
         return campaign
 
     def _add(
@@ -211,24 +312,41 @@ class Corrections:
         )
 
 
+def _is_awaited(one: Open) -> bool:
+    """Whether nothing else can be done to a post before this has ended; answers leave it as it is."""
+    return one.action == "delete" or (one.is_under_way and one.action != "reply")
+
+
+def _free(db: Connection, channel: str, slot: str) -> str:
+    """*slot*, or the like where something was done in it before: an article may change to and fro."""
+    free = slot
+    while (before := campaigns.campaign_at(db, channel, free)) is not None:
+        free = f"{slot} again {before.id}"
+    return free
+
+
 def _says(post: Post) -> tuple[object, ...]:
     """What readers see of a post."""
     pictures = tuple((picture.hash, picture.alt) for picture in post.pictures)
     return post.text, post.title, post.summary, post.link, pictures, post.more
 
 
-def _cannot_delete(channel: Channel, row: PostRow) -> str | None:
+def _cannot_delete(db: Connection, channel: Channel, row: PostRow) -> str | None:
     if row.receipt is None:
         return "its article was taken back, and nobody knows where the post stands: delete it by hand"
+    if (elsewhere := _elsewhere(db, channel, row)) is not None:
+        return f"its article was taken back, and it was posted through {elsewhere}: delete it by hand"
     if channel.account != OUTBOX and not NETWORKS[channel.network].deletes:
         return f"its article was taken back, and {channel.network} lets no program delete: do it by hand"
     return None
 
 
-def _cannot_correct(channel: Channel, row: PostRow) -> str | None:
+def _cannot_correct(db: Connection, channel: Channel, row: PostRow) -> str | None:
     network = NETWORKS[channel.network]
     if row.receipt is None:
         return "its article has changed, and nobody knows where the post stands: mend it by hand"
+    if (elsewhere := _elsewhere(db, channel, row)) is not None:
+        return f"its article has changed, and it was posted through {elsewhere}: mend it by hand"
     if channel.account == OUTBOX:
         return None
     if channel.corrections == "edit" and not network.edits:
@@ -238,3 +356,15 @@ def _cannot_correct(channel: Channel, row: PostRow) -> str | None:
     if channel.corrections == "repost" and not network.deletes:
         return f"its article has changed, and {channel.network} lets no program delete"
     return None
+
+
+def _trial(channel: Channel, row: PostRow) -> str | None:
+    """The folder into which a channel wrote before it had its account; None while it has none."""
+    return None if channel.account == OUTBOX else way_name(row.channel, channel.network, OUTBOX)
+
+
+def _elsewhere(db: Connection, channel: Channel, row: PostRow) -> str | None:
+    """The account that has a post, where it is not the channel's own any more."""
+    through = store.posted_through(db, row.campaign)
+    here = way_name(row.channel, channel.network, channel.account)
+    return through if through not in (None, here) else None

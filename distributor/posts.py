@@ -71,13 +71,14 @@ class Posts:
                 through = article_store.last_sequence(db)
                 entries = self._shelf.public(db, beyond=row.start, now=now) if row else []
                 choice = self._choose(db, name, entries, now)
+                is_leaving = any(post_store.is_leaving(db, name, id_) for id_, _ in entries)
             failed: list[DistributorError] = []
             for step in self._steps(name, choice, now):
                 try:
                     made.append(step())
                 except DistributorError as error:
                     failed.append(error)
-            if row and through > row.start and not failed and not choice.waiting:
+            if row and through > row.start and not (failed or choice.waiting or is_leaving):
                 with self._database.write() as db:
                     campaigns.handled(db, name, through=through)
             failures += failed
@@ -237,20 +238,22 @@ class Posts:
         codes = codes_in(content.pictures, self._pictures.read) if has_code else None
         return lint_post(content, link=channel.link, codes=codes, address=address, network=self.network(name))
 
-    def _held_back(self, db: Connection, name: str, content: Post, address: str, now: datetime) -> str | None:
+    def _held_back(
+        self, db: Connection, name: str, content: Post, address: str, due_at: datetime
+    ) -> str | None:
         """Why a person has to look at a post before it is sent, if so."""
         channel = self.channel(name)
-        if (spent := self._over_budget(db, name, content, now)) is not None:
+        if (spent := self.over_budget(db, name, content, due_at)) is not None:
             return spent
         return held_back(self.lint(name, content, address)) if channel.lint == "block" else None
 
-    def _over_budget(self, db: Connection, name: str, content: Post, now: datetime) -> str | None:
-        """What a post would cost beyond the month's budget, in words."""
+    def over_budget(self, db: Connection, name: str, content: Post, due_at: datetime) -> str | None:
+        """What a post would cost beyond the budget of the month in which it is due, in words."""
         channel = self.channel(name)
         if channel.monthly_budget is None:
             return None
-        first = now.astimezone(self._zone(channel)).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-        hashes = post_store.renditions_since(db, name, first.astimezone(UTC))
+        first, end = _month_of(due_at, self._zone(channel))
+        hashes = post_store.renditions_due(db, name, first, end)
         posts = [campaigns.rendition_of(db, hash_) for hash_ in hashes]
         spent = sum(cost(one) for one in posts if isinstance(one, Post))
         price = cost(content)
@@ -295,7 +298,8 @@ class Posts:
     ) -> Campaign | None:
         """The campaign of a post, or of the reason why there is none; None when there is one already."""
         is_post = isinstance(content, Post)
-        held = self._held_back(db, name, content, article.url, now) if isinstance(content, Post) else None
+        due_at = self._due_at(db, name, article, now) if is_post else now
+        held = self._held_back(db, name, content, article.url, due_at) if isinstance(content, Post) else None
         planned = CampaignState.AWAITING_APPROVAL if held else CampaignState.SCHEDULED
         return campaigns.add_campaign(
             db,
@@ -306,7 +310,7 @@ class Posts:
                 slot=slot,
                 state=planned if is_post else CampaignState.SKIPPED,
                 created_at=now,
-                due_at=self._due_at(db, name, article, now) if is_post else now,
+                due_at=due_at,
                 priority=BREAKING if article.wishes.breaking else POST,
                 through=article.sequence or 0,
                 candidates=1,
@@ -342,6 +346,13 @@ class Posts:
         except KeyError:
             known = ", ".join(self._config.channels) or "(none)"
             raise NotFound(f"there is no channel {name!r}; there are: {known}") from None
+
+
+def _month_of(moment: datetime, zone: ZoneInfo) -> tuple[datetime, datetime]:
+    """The month of a moment: from when, and until when."""
+    first = moment.astimezone(zone).replace(day=1, hour=0, minute=0, second=0, microsecond=0, fold=0)
+    following = (first + timedelta(days=32)).replace(day=1)
+    return first.astimezone(UTC), following.astimezone(UTC)
 
 
 def _card_size(allowed: limits.PictureLimits) -> tuple[int, int]:

@@ -12,8 +12,11 @@ from typing import Any
 import pytest
 
 from distributor.app import App
+from distributor.delivery.routes import Route, SocialWay
+from distributor.errors import NotFound, Refused, TryLater, Unclear
 from distributor.model import Campaign, Post, Receipt
 from distributor.store import campaigns, posts
+from tests.wall import Wall, on
 from tests.workspace import MONDAY, Clock, opened, workspace, write_article
 
 FIRST = MONDAY + timedelta(minutes=1)  # when the first article of a test is published
@@ -381,3 +384,370 @@ def test_the_site_learns_where_its_articles_are_posted(tmp_path: Path):
         [one] = found["https://news.example/ferry/"]
         assert one["network"] == "mastodon"
         assert json.dumps(found)
+
+
+# --- what becomes of a post while something else is done to it ---
+
+
+def ferry(folder: Path, weeks: str) -> None:
+    write_article(folder, "ferry", published_at=FIRST, summary=f"After {weeks} weeks.")
+
+
+@contextmanager
+def posted(folder: Path, clock: Clock, wall: Wall, *, more: str = "") -> Iterator[App]:
+    """The ferry's post is up, after two weeks."""
+    with newsroom(folder, clock, more=more) as app:
+        on(app, wall)
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        assert len(wall.up) == 1
+        yield app
+
+
+def take_back(app: App, *names: str) -> None:
+    for name in names:
+        (app.config.home / "content" / f"{name}.md").unlink()
+
+
+def test_what_is_taken_back_between_two_tries_is_not_posted(tmp_path: Path):
+    """A network that was busy at first gets nothing of an article that was withdrawn since."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        wall = on(app, Wall())
+        wall.says = lambda action, text: TryLater("busy", after=3600)
+        publish(app, clock, "ferry")
+        app.run_once()
+        wall.says = lambda action, text: None
+        take_back(app, "ferry")
+        for _ in range(2):
+            clock.go_on(hours=5)
+            app.run_once()
+        assert wall.did == []
+        assert by_state(app) == {"cancelled": 1}
+
+
+def test_what_was_refused_and_taken_back_is_not_tried_again(tmp_path: Path):
+    """A retry by hand says that the campaign is over; once the article returns, it has a post of its own."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        wall = on(app, Wall())
+        wall.says = lambda action, text: Refused("no")
+        publish(app, clock, "ferry")
+        app.run_once()
+        wall.says = lambda action, text: None
+        take_back(app, "ferry")
+        app.run_once()
+        [campaign] = channel_campaigns(app).values()
+        with pytest.raises(NotFound, match="cancelled"):
+            app.retry(campaign.id)
+        app.deliver()
+        assert wall.did == []
+        ferry(tmp_path, "two")
+        app.run_once()
+        assert len(wall.up) == 1
+
+
+def test_an_article_that_changes_to_and_fro_is_followed(tmp_path: Path):
+    """The third change is the first once more, and is made all the same."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        for weeks in ("three", "two", "three"):
+            ferry(tmp_path, weeks)
+            app.run_once()
+            app.run_once()
+            [text] = wall.up.values()
+            assert f"{weeks} weeks" in text
+        assert by_state(app) == {"done": 4}
+
+
+def test_a_change_that_was_undone_in_time_is_not_made(tmp_path: Path):
+    """The correction that waits is cancelled with its cause."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        for weeks in ("three", "two"):
+            ferry(tmp_path, weeks)
+            app.look()
+        app.deliver()
+        [text] = wall.up.values()
+        assert "two weeks" in text
+        assert by_state(app) == {"done": 1, "cancelled": 1}
+
+
+def test_a_change_that_may_have_been_made_is_undone_there_too(tmp_path: Path):
+    """A network that said nothing may show the new words; so the old ones are told again."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        ferry(tmp_path, "three")
+        wall.says = lambda action, text: Unclear("silence")
+        app.run_once()
+        wall.up = dict.fromkeys(wall.up, "After three weeks.")  # for it was made
+        wall.says = lambda action, text: None
+        ferry(tmp_path, "two")
+        for _ in range(3):
+            app.run_once()
+            clock.go_on(minutes=10)
+        [text] = wall.up.values()
+        assert "two weeks" in text
+
+
+def test_a_second_repost_waits_for_what_became_of_the_first(tmp_path: Path):
+    """Else the first, of which no answer came, would stay up beside it."""
+    clock, wall = Clock(), Wall(found_after=timedelta(minutes=5))
+    with posted(tmp_path, clock, wall, more='corrections = "repost"') as app:
+        wall.is_silent = True
+        ferry(tmp_path, "three")
+        app.run_once()
+        wall.is_silent = False
+        ferry(tmp_path, "four")
+        for _ in range(4):
+            app.run_once()
+            clock.go_on(minutes=6)
+        [text] = wall.up.values()
+        assert "four weeks" in text
+
+
+def test_a_repost_that_is_found_later_is_taken_back_too(tmp_path: Path):
+    """What is deleted is what stands there, not what stood there when the article was withdrawn."""
+    clock, wall = Clock(), Wall(found_after=timedelta(minutes=5))
+    with posted(tmp_path, clock, wall, more='corrections = "repost"') as app:
+        wall.is_silent = True
+        ferry(tmp_path, "three")
+        app.run_once()
+        take_back(app, "ferry")
+        for _ in range(4):
+            app.run_once()
+            clock.go_on(minutes=6)
+        assert wall.up == {}
+
+
+def test_nothing_is_answered_to_what_was_taken_back(tmp_path: Path):
+    """An answer that waits is cancelled with the post."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall, more='corrections = "reply"') as app:
+        wall.says = lambda action, text: TryLater("busy", after=600)
+        ferry(tmp_path, "three")
+        app.run_once()
+        wall.says = lambda action, text: None
+        take_back(app, "ferry")
+        for _ in range(3):
+            app.run_once()
+            clock.go_on(hours=5)
+        assert [did.split()[0] for did in wall.did] == ["post", "delete"]
+
+
+def test_answers_that_stay_behind_are_told(tmp_path: Path):
+    """A post is deleted without what was answered to it, so a person hears where that stands."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall, more='corrections = "reply"') as app:
+        ferry(tmp_path, "three")
+        app.run_once()
+        take_back(app, "ferry")
+        app.run_once()
+        [(id_, text)] = wall.up.items()
+        assert text.startswith("Updated")
+        [alert] = app.alerts()
+        assert f"https://wall.example/{id_}" in alert.text
+
+
+def test_an_article_that_returns_in_time_keeps_its_post(tmp_path: Path):
+    """A folder was away for a look: what was to be deleted stays."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        take_back(app, "ferry")
+        app.look()
+        ferry(tmp_path, "two")
+        app.run_once()
+        app.run_once()
+        assert [did.split()[0] for did in wall.did] == ["post"]
+        assert by_state(app) == {"done": 1, "cancelled": 1}
+
+
+def test_an_article_that_returns_too_late_is_posted_again(tmp_path: Path):
+    """Of a deletion that may have happened the end is awaited; then the article is new on the channel."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        wall.says = lambda action, text: TryLater("busy", after=600) if action == "delete" else None
+        take_back(app, "ferry")
+        app.run_once()
+        wall.says = lambda action, text: None
+        ferry(tmp_path, "two")
+        app.run_once()
+        clock.go_on(hours=5)
+        for _ in range(3):
+            app.run_once()
+            clock.go_on(minutes=1)
+        assert [did.split()[0] for did in wall.did] == ["post", "delete", "post"]
+
+
+def test_an_article_can_be_taken_back_another_time(tmp_path: Path):
+    """A person kept the posts when a folder was away by mistake; later one of them goes in earnest."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        wall = on(app, Wall())
+        names = [f"article{number}" for number in range(6)]
+        publish(app, clock, *names)
+        app.run_once()
+        (tmp_path / "content").rename(tmp_path / "away")
+        (tmp_path / "content").mkdir()
+        (tmp_path / "content" / "about.md").write_text((tmp_path / "away" / "about.md").read_text())
+        app.run_once()
+        for slot, campaign in channel_campaigns(app).items():
+            if slot.startswith("withdraw"):
+                app.cancel(campaign.id, reason="the folder was away")
+        (tmp_path / "content" / "about.md").unlink()
+        (tmp_path / "content").rmdir()
+        (tmp_path / "away").rename(tmp_path / "content")
+        app.run_once()
+        assert len(wall.up) == 6
+        take_back(app, "article0")
+        app.run_once()
+        assert len(wall.up) == 5
+
+
+def test_what_was_taken_back_before_does_not_count_as_many_at_once(tmp_path: Path):
+    """Only what is about to be deleted does."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='quiet_hours = "05:00-12:00"') as app:
+        wall = on(app, Wall())
+        names = [f"article{number}" for number in range(6)]
+        publish(app, clock, *names)
+        app.run_once()
+        for campaign in channel_campaigns(app).values():
+            app.cancel(campaign.id, reason="no")
+        take_back(app, *names)
+        app.run_once()
+        clock.go_on(hours=8)
+        publish(app, clock, "ferry")
+        app.run_once()
+        assert len(wall.up) == 1
+        take_back(app, "ferry")
+        app.run_once()
+        assert wall.up == {}
+
+
+def test_an_article_that_returned_and_was_refused_can_be_tried_again(tmp_path: Path):
+    """Its first post, which is gone, is no reason to leave it out."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        take_back(app, "ferry")
+        app.run_once()
+        wall.says = lambda action, text: Refused("no")
+        clock.go_on(minutes=1)
+        ferry(tmp_path, "two")
+        app.run_once()
+        wall.says = lambda action, text: None
+        [again] = [c for slot, c in channel_campaigns(app).items() if "again" in slot]
+        assert app.retry(again.id) == 1
+        app.deliver()
+        assert len(wall.up) == 1
+
+
+# --- an account that is another one by now ---
+
+
+def settings(app: App, **changed: Any) -> None:
+    """Change those of the channel."""
+    channel = app.config.channels["news"].model_copy(update=changed)
+    app.config.channels["news"] = channel  # type: ignore[index]
+
+
+def test_what_another_account_posted_is_for_a_person(tmp_path: Path):
+    """The new one knows no such post, and would call it deleted."""
+    clock, old, new = Clock(), Wall(), Wall()
+    with newsroom(tmp_path, clock) as app:
+        settings(app, account="@old@social.example")
+        on(app, old, "mastodon @old@social.example")
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        settings(app, account="@new@social.example")
+        on(app, new, "mastodon @new@social.example")
+        ferry(tmp_path, "three")
+        app.run_once()
+        take_back(app, "ferry")
+        app.run_once()
+        assert new.did == []
+        assert len(old.up) == 1
+        assert ["mastodon @old" in alert.text for alert in app.alerts()] == [True, True]
+
+
+def test_a_trial_in_the_outbox_needs_no_correction(tmp_path: Path):
+    """What lies in a folder is corrected and taken back nowhere, and nobody is told."""
+    clock, wall = Clock(), Wall()
+    with posted(tmp_path, clock, wall) as app:
+        settings(app, account="@news@social.example")
+        on(app, new := Wall(), "mastodon @news@social.example")
+        ferry(tmp_path, "three")
+        app.run_once()
+        take_back(app, "ferry")
+        app.run_once()
+        assert new.did == []
+        assert app.alerts() == []
+
+
+def test_posts_that_wait_are_made_anew_for_another_network(tmp_path: Path):
+    """A channel that moves takes with it what it has not posted yet."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, network="x", more='quiet_hours = "05:00-12:00"') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "ferry")
+        app.run_once()
+        settings(app, network="mastodon")
+        app.routes["news"] = Route(ways=(SocialWay(name="news outbox", network="mastodon", provider=wall),))
+        clock.go_on(hours=8)
+        app.run_once()
+        assert len(wall.up) == 1
+
+
+def test_a_post_made_for_another_network_is_refused(tmp_path: Path):
+    """What reaches a worker all the same is not sent, and a person is told why."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, network="x", more='quiet_hours = "05:00-12:00"') as app:
+        publish(app, clock, "ferry")
+        app.run_once()
+        way = SocialWay(name="mastodon @news", network="mastodon", provider=(wall := Wall()))
+        app.routes["news"] = Route(ways=(way,))
+        clock.go_on(hours=8)
+        app.deliver()
+        assert wall.did == []
+        [alert] = app.alerts()
+        assert "it was made for x, and its channel posts to mastodon now" in alert.text
+
+
+def test_a_fault_in_a_correction_leaves_nothing_unclear(tmp_path: Path):
+    """An edit may simply be made again; after enough tries a person is told."""
+    clock, wall = Clock(), Wall(found_after=timedelta(seconds=5))
+    with posted(tmp_path, clock, wall) as app:
+        wall.says = lambda action, text: KeyError("parts")
+        ferry(tmp_path, "three")
+        heard = []
+        for _ in range(40):
+            app.run_once()
+            heard += [alert.text for alert in app.alerts() if app.told(alert)]
+            clock.go_on(hours=5)
+        assert any("gave up after 16 attempts: KeyError" in text for text in heard)
+
+
+# --- money ---
+
+
+def test_a_month_pays_for_what_is_due_in_it(tmp_path: Path):
+    """Posts that are spread into the next month are none of this one's."""
+    clock = Clock(MONDAY.replace(day=30))
+    more = "monthly_budget = 0.5\nmax_per_day = 1"
+    with newsroom(tmp_path, clock, network="x", more=more) as app:
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        assert by_state(app) == {"done": 1, "scheduled": 2}
+
+
+def test_posts_that_are_made_anew_cost_as_much(tmp_path: Path):
+    """A correction beyond the month's budget awaits approval as a post does."""
+    clock = Clock()
+    more = 'monthly_budget = 0.3\ncorrections = "repost"'
+    with newsroom(tmp_path, clock, network="x", more=more) as app:
+        publish(app, clock, "ferry", distributor={"text": {"x": "After two weeks."}})
+        app.run_once()
+        words_now = {"text": {"x": "After three weeks."}}
+        write_article(tmp_path, "ferry", published_at=FIRST, distributor=words_now)
+        app.run_once()
+        assert by_state(app) == {"done": 1, "awaiting approval": 1}

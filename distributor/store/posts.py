@@ -6,11 +6,25 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Text,
+    and_,
+    cast,
+    func,
+    insert,
+    literal,
+    or_,
+    select,
+    update,
+)
 
 from distributor.model import CampaignState, DeliveryState, Post, Receipt
-from distributor.store.ledger import is_state
-from distributor.store.schema import article, batch, campaign, post
+from distributor.store.campaigns import unpack
+from distributor.store.ledger import OPEN, is_state
+from distributor.store.schema import article, batch, campaign, post, rendition
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +50,25 @@ def add_post(
 
 def accepted(db: Connection, campaign_id: int, content: Post, receipt: Receipt) -> None:
     """Note what a network took: the campaign announced, changed or took back a post."""
-    values: dict[str, Any] = {"state": "gone" if content.action == "delete" else "up"}
-    if content.action in ("post", "edit", "repost"):  # a reply's own receipt stands in its batch
-        values |= {"receipt": asdict(receipt), "rendition": content.hash}
     root = content.of_campaign or campaign_id
-    db.execute(update(post).where(post.c.campaign == root).values(values))
+    here = post.c.campaign == root
+    seen = asdict(receipt)
+    match content.action:
+        case "post" | "repost":
+            values = {"state": "up", "receipt": seen, "rendition": content.hash}
+            db.execute(update(post).where(here).values(values))
+        case "edit":  # of what is gone by now nothing came back
+            db.execute(update(post).where(here).values(receipt=seen, rendition=content.hash))
+        case "delete":
+            before = post_of(db, root)
+            if before and _is_same(before.receipt, content.of):  # else it was posted anew meanwhile
+                gone(db, root)
+        case "reply":  # its own receipt stands in its batch
+            pass
+
+
+def _is_same(seen: Receipt | None, told: Receipt | None) -> bool:
+    return seen is None or told is None or seen.id == told.id
 
 
 def post_of(db: Connection, campaign_id: int) -> PostRow | None:
@@ -49,14 +77,15 @@ def post_of(db: Connection, campaign_id: int) -> PostRow | None:
     return _row(row) if row else None
 
 
-def renditions_since(db: Connection, channel: str, since: datetime) -> list[str]:
-    """What a channel posted or will, of what was due since then: one hash for each post."""
+def renditions_due(db: Connection, channel: str, since: datetime, until: datetime) -> list[str]:
+    """What a channel posted or will, of what was or is due then: one hash for each post."""
     query = (
         select(batch.c.rendition)
         .join(campaign, campaign.c.id == batch.c.campaign)
         .where(
             campaign.c.channel == channel,
             batch.c.due_at >= since,
+            batch.c.due_at < until,
             batch.c.state.not_in((DeliveryState.SKIPPED, DeliveryState.REFUSED)),
             campaign.c.state != CampaignState.AWAITING_APPROVAL,
         )
@@ -127,11 +156,127 @@ def settled(db: Connection, campaign_id: int) -> None:
 
 def last_correction(db: Connection, channel: str, root: int) -> int | None:
     """The newest campaign that corrects or takes back what *root* announced."""
-    about = or_(campaign.c.slot.like(f"correct {root} %"), campaign.c.slot == f"withdraw {root}")
     found: int | None = db.scalar(
         select(func.max(campaign.c.id)).where(
-            campaign.c.channel == channel, about, campaign.c.state != CampaignState.SKIPPED
+            campaign.c.channel == channel, _is_about(root), campaign.c.state != CampaignState.SKIPPED
         )
+    )
+    return found
+
+
+def _is_about(root: int) -> ColumnElement[bool]:
+    slot = campaign.c.slot
+    withdraws = or_(slot == f"withdraw {root}", slot.like(f"withdraw {root} %"))
+    return or_(slot.like(f"correct {root} %"), and_(withdraws, slot.not_like("% undone")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Open:
+    """What is still to be done to a post, or being done."""
+
+    campaign: int
+    action: str
+    is_tried: bool  # a call was begun, whatever came of it
+    is_under_way: bool  # it is being called, or may have been accepted
+
+
+def open_on(db: Connection, channel: str, root: int, *, itself: bool = False) -> list[Open]:
+    """What is open of the corrections and withdrawals of a post; or, with *itself*, of its announcement.
+
+    Until the transaction ends no worker takes up any of it.
+    """
+    query = (
+        select(batch, rendition.c.content)
+        .join(campaign, campaign.c.id == batch.c.campaign)
+        .join(rendition, rendition.c.hash == batch.c.rendition)
+        .where(campaign.c.channel == channel, campaign.c.id == root if itself else _is_about(root))
+        .where(is_state(*OPEN))
+        .order_by(batch.c.campaign)
+        .with_for_update(of=batch)
+    )
+    return [_open(row) for row in db.execute(query)]
+
+
+def _open(row: Row[Any]) -> Open:
+    content = unpack(row.content)
+    assert isinstance(content, Post)
+    has_parts = any(name.startswith("part ") for name in row.kept or {})  # a thread's first can be seen
+    is_under_way = row.state != DeliveryState.QUEUED or row.called_at is not None or has_parts
+    return Open(
+        campaign=row.campaign,
+        action=content.action,
+        is_tried=row.attempt > 0,
+        is_under_way=is_under_way,
+    )
+
+
+def unfit(db: Connection, channel: str, network: str) -> list[tuple[PostRow, str]]:
+    """The channel's posts that wait untried and were made for another network: with their article's key."""
+    query = (
+        select(post, article.c.key, rendition.c.content)
+        .join(article, article.c.id == post.c.article)
+        .join(batch, batch.c.campaign == post.c.campaign)
+        .join(rendition, rendition.c.hash == post.c.rendition)
+        .where(post.c.channel == channel, post.c.state == "planned", article.c.is_public)
+        .where(is_state(DeliveryState.QUEUED), batch.c.attempt == 0)
+        .order_by(post.c.campaign)
+    )
+    found = ((_row(row), row.key, unpack(row.content)) for row in db.execute(query))
+    return [(row, key) for row, key, one in found if isinstance(one, Post) and one.network != network]
+
+
+def answers(db: Connection, channel: str, root: int) -> list[str]:
+    """Where the answers to a post stand, or their ids."""
+    query = (
+        select(batch.c.receipt, rendition.c.content)
+        .join(campaign, campaign.c.id == batch.c.campaign)
+        .join(rendition, rendition.c.hash == batch.c.rendition)
+        .where(campaign.c.channel == channel, campaign.c.slot.like(f"correct {root} %"))
+        .where(batch.c.state == DeliveryState.ACCEPTED)
+        .order_by(batch.c.campaign)
+    )
+    found = ((row.receipt, unpack(row.content)) for row in db.execute(query))
+    return [str(receipt) for receipt, one in found if isinstance(one, Post) and one.action == "reply"]
+
+
+def returned(db: Connection, channel: str) -> list[tuple[PostRow, int]]:
+    """Posts that are up and were to go with their article, which is public again: with that campaign."""
+    query = (
+        select(post, campaign.c.id.label("withdrawal"))
+        .join(article, article.c.id == post.c.article)
+        .join(campaign, and_(campaign.c.channel == post.c.channel, campaign.c.slot == _withdrawal()))
+        .where(post.c.channel == channel, post.c.state == "up", article.c.is_public)
+        .order_by(post.c.campaign)
+    )
+    return [(_row(row), row.withdrawal) for row in db.execute(query)]
+
+
+def _withdrawal() -> ColumnElement[str]:
+    return literal("withdraw ") + cast(post.c.campaign, Text)
+
+
+def undo_withdrawal(db: Connection, root: int, campaign_id: int) -> None:
+    """Let the post be taken back another time."""
+    slot = f"withdraw {root} {campaign_id} undone"
+    db.execute(update(campaign).where(campaign.c.id == campaign_id).values(slot=slot))
+
+
+def is_leaving(db: Connection, channel: str, article_id: int) -> bool:
+    """Whether a post of an article is still up, but being taken back."""
+    query = (
+        select(batch.c.campaign)
+        .join(campaign, campaign.c.id == batch.c.campaign)
+        .join(post, and_(campaign.c.channel == post.c.channel, campaign.c.slot == _withdrawal()))
+        .where(post.c.channel == channel, post.c.article == article_id, post.c.state == "up")
+        .where(is_state(*OPEN))
+    )
+    return db.scalar(query.limit(1)) is not None
+
+
+def posted_through(db: Connection, root: int) -> str | None:
+    """The way by which a post went out."""
+    found: str | None = db.scalar(
+        select(batch.c.provider).where(batch.c.campaign == root).order_by(batch.c.number).limit(1)
     )
     return found
 
