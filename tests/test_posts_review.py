@@ -1,0 +1,131 @@
+"""Faults of posts that a reader showed and did not mend; each says what should be so."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from distributor.config import Channel
+from distributor.delivery.routes import Route, SocialWay
+from distributor.ways import routes
+from tests.test_posts import FIRST, channel_campaigns, newsroom, publish, take_back
+from tests.wall import Wall, on
+from tests.workspace import Clock, write_article
+
+
+def unmended(why: str) -> pytest.MarkDecorator:
+    return pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)
+
+
+@unmended("min_gap is kept when posts are planned, and not looked at when they are claimed")
+def test_a_gap_is_kept_after_an_outage(tmp_path: Path):
+    """Posts that were to go out hour by hour do not go out together when the machine was off meanwhile."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more="min_gap = 3600") as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two", "three", "four")
+        app.run_once()
+        clock.go_on(hours=10)
+        app.run_once()
+        assert len(wall.did) <= 2
+
+
+@unmended("quiet_hours are kept when posts are planned, and not looked at when they are claimed")
+def test_quiet_hours_are_kept_after_an_outage(tmp_path: Path):
+    """What was due before they began, while the machine was off, waits until they end."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='quiet_hours = "12:00-20:00"\nmin_gap = 3600') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two")
+        app.run_once()
+        assert len(wall.did) == 1
+        clock.go_on(hours=8)
+        app.run_once()
+        assert len(wall.did) == 1
+
+
+@unmended("max_age is looked at when a post is planned, and not when it is claimed")
+def test_what_grew_too_old_in_an_outage_is_not_posted(tmp_path: Path):
+    """An account that was away for days does not make up with old news."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_age = "PT2H"\nquiet_hours = "05:00-07:00"') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one")
+        app.run_once()
+        clock.go_on(days=3)
+        app.run_once()
+        assert wall.did == []
+
+
+@unmended("a roundup has no row in `post`, so nothing that becomes of its articles changes it")
+def test_a_roundup_that_waits_names_nothing_that_was_taken_back(tmp_path: Path):
+    """An article that is withdrawn before the roundup goes out is not in it."""
+    clock = Clock()
+    more = 'max_per_day = 1\noverflow = "roundup"\nquiet_hours = "05:00-12:00"'
+    with newsroom(tmp_path, clock, more=more) as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        take_back(app, "two")
+        app.run_once()
+        clock.go_on(hours=8)
+        app.run_once()
+        [text] = wall.up.values()
+        assert "two" not in text
+
+
+@unmended("the ways of channels are told apart by network and account, and a webhook's account is any name")
+def test_two_webhooks_under_one_name_are_two_accounts(tmp_path: Path):
+    """What is for one Discord channel is not posted to the other."""
+    webhook = "https://discord.com/api/webhooks/{}/a-token"
+    with newsroom(tmp_path, Clock()) as app:
+        channels = {
+            name: Channel.model_validate(
+                {"network": "discord", "account": "hook", "webhook": webhook.format(number)}
+            )
+            for number, name in enumerate(("news", "sports"), 1)
+        }
+        found = routes(app.config.model_copy(update={"channels": channels}))
+        assert found["news"].ways[0] is not found["sports"].ways[0]
+
+
+@unmended("a correction is frozen with the receipt, and the worker does not ask which account it is of")
+def test_a_correction_that_waits_is_not_made_on_another_account(tmp_path: Path):
+    """The account of a channel changes between the correction's planning and its call."""
+    clock, old, new = Clock(), Wall(), Wall()
+    with newsroom(tmp_path, clock) as app:
+        on(app, old, "mastodon @old")
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        app.routes["news"] = Route(ways=(SocialWay(name="news outbox", provider=old),))
+        with app.database.write() as db:
+            db.exec_driver_sql("UPDATE batch SET provider = 'news outbox'")
+        write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
+        app.look()
+        on(app, new, "mastodon @new")
+        app.deliver()
+        assert new.did == []
+
+
+@unmended("`ledger.found_nothing` makes it due at once, whatever the attempt")
+def test_what_is_never_there_is_tried_less_and_less(tmp_path: Path):
+    """A network that always fails at one post is not asked to take it twice a minute."""
+    clock, wall = Clock(), Wall(found_after=timedelta(seconds=5))
+    with newsroom(tmp_path, clock) as app:
+        on(app, wall)
+        tries: list[str] = []
+        wall.says = lambda action, text: tries.append(text) or _silence(text)  # type: ignore[func-returns-value]
+        publish(app, clock, "ferry")
+        for number in range(60):
+            publish(app, clock, f"other{number}")
+            app.run_once()
+        assert sum("ferry" in text for text in tries) <= 12
+        assert channel_campaigns(app)
+
+
+def _silence(text: str) -> Exception | None:
+    from distributor.errors import Unclear
+
+    return Unclear("500") if "ferry" in text else None
