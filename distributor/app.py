@@ -591,9 +591,9 @@ class App:
         now = self.clock()
         with self.database.write() as db:
             lists = self._lists(db)
-            return transfer.read_csv(
-                db, lines, list_ids=lists, default_lists=default_lists, now=now, seen=seen
-            )
+        return transfer.read_csv(
+            self.database.write, lines, list_ids=lists, default_lists=default_lists, now=now, seen=seen
+        )
 
     def _lists(self, db: Connection) -> dict[str, int]:
         """The id of each newsletter's list; one that was never scanned stands at the very beginning."""

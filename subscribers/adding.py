@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -99,6 +100,7 @@ _incoming = Table(
     Column("suppress", Text),
     Column("is_person", Boolean),  # the one row of its address that speaks for the person
     Column("is_blocked", Boolean),
+    Column("number", Integer),  # in the order of their coming
     prefixes=["TEMPORARY"],
 )
 
@@ -152,7 +154,7 @@ def microseconds(moment: datetime | None) -> int | None:
 
 
 def add_rows(
-    db: Connection, rows: Iterable[Row], *, now: datetime, source: Source, detail: str = ""
+    db: Connection, rows: Sequence[Row], *, now: datetime, source: Source, detail: str = ""
 ) -> Added:
     """Add rows as `add` adds entries; some ten thousand at a time are best."""
     staged = _one_each(rows)
@@ -160,17 +162,20 @@ def add_rows(
         return Added()
     with _staged(db, staged):
         blocked = _block(db, now)
-        if any(row[14] for row in staged):
+        if any(row.suppress for row in rows):
             _suppress(db, now)
         known = _known(db)
+        missing = len(staged) - blocked - known.left - known.alive
         _write_people(db, now)
-        added = _write_subscriptions(db, now, source, detail)
-        changed = _change(db, now) if known.alive else 0
+        if missing:
+            _note_where_from(db, now, source, detail, is_first=not known.left and not known.alive)
+            missing = _write_subscriptions(db, now, is_first=not known.left and not known.alive)
+        changed = _change(db, now, known) if known.differing else 0
     left_alone = blocked + known.left
     return Added(
-        added=added,
+        added=missing,
         changed=changed,
-        unchanged=len(staged) - added - changed - left_alone,
+        unchanged=len(staged) - missing - changed - left_alone,
         left_alone=left_alone,
     )
 
@@ -185,18 +190,19 @@ def _one_each(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
         first = people.setdefault(hash_, len(found))
         if first == len(found):
             places[hash_, row[1]] = first
-            found.append((*row, True, False))
+            found.append((*row, True, False, first))
             continue
         # The person's own fields are told by the first row, the subscription's by that of its list.
         found[first] = _told_over(found[first], row, _OF_THE_PERSON)
         place = places.setdefault((hash_, row[1]), len(found))
         if place == len(found):
-            found.append((*row, False, False))
+            found.append((*row, False, False, place))
         else:
             found[place] = _told_over(found[place], row, _OF_THE_PLACE)
     return found
 
 
+AT_ONCE = 500  # SQLite takes 32,766 values a statement
 _OF_THE_PERSON = range(3, 9)
 _OF_THE_PLACE = range(9, 15)
 
@@ -215,14 +221,19 @@ def _told_over(before: tuple[Any, ...], row: Row, fields: range) -> tuple[Any, .
 def _staged(db: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
     db.execute(CreateTable(_incoming))
     if db.dialect.name == "sqlite":
-        marks = ",".join("?" * len(_incoming.columns))
-        db.exec_driver_sql(f"INSERT INTO incoming VALUES ({marks})", list(rows))  # noqa: S608
+        # Some hundred rows a statement: with one row each, the thread that reads the file and this one would
+        # hand the interpreter to each other for every row.
+        one = f"({','.join('?' * len(_incoming.columns))})"
+        for start in range(0, len(rows), AT_ONCE):
+            part = rows[start : start + AT_ONCE]
+            values = ",".join([one] * len(part))
+            db.exec_driver_sql(f"INSERT INTO incoming VALUES {values}", tuple(chain.from_iterable(part)))  # noqa: S608
     else:
         connection: Any = db.connection.driver_connection
         with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
-        db.execute(text("ANALYZE incoming"))
+        db.execute(text("ANALYZE incoming (address_hash, list)"))
     yield
     db.execute(text("DROP TABLE incoming"))
 
@@ -245,25 +256,25 @@ def _suppress(db: Connection, now: datetime) -> None:
 
 
 class _Known(NamedTuple):
-    left: int
+    """How many of the rows are of subscriptions that are there already."""
+
+    left: int  # and ended
     alive: int
+    differing: int  # of those alive
+    moving: int  # to another cadence, of those that stand anywhere
 
 
 def _known(db: Connection) -> _Known:
-    """How many rows are of subscriptions that ended, and of others that are there already."""
     ended = subscription.c.state == "unsubscribed"
+    counted = (ended, ~ended, and_(~ended, _is_other()), and_(~ended, _moves()))
     query = (
-        select(
-            func.coalesce(func.sum(case((ended, 1), else_=0)), 0),
-            func.coalesce(func.sum(case((ended, 0), else_=1)), 0),
-        )
+        select(*(func.coalesce(func.sum(case((condition, 1), else_=0)), 0) for condition in counted))
         .select_from(_incoming)
         .join(subscriber, subscriber.c.address_hash == _incoming.c.address_hash)
         .join(subscription, _of_place())
         .where(~_incoming.c.is_blocked)
     )
-    left, alive = db.execute(query).one()
-    return _Known(left=left, alive=alive)
+    return _Known(*db.execute(query).one())
 
 
 def _of_place() -> ColumnElement[bool]:
@@ -273,29 +284,35 @@ def _of_place() -> ColumnElement[bool]:
 def _write_people(db: Connection, now: datetime) -> None:
     """Add those who are new, and change what rows tell of the others; what they leave out stays."""
     told = ("address", "address_hash", "name", "timezone", "locale", "hour")
-    rows = select(
-        *(_incoming.c[name] for name in told),
-        cast(_incoming.c.attributes, JSON(none_as_null=True)),
-        func.coalesce(_incoming.c.joined_at, literal(now, Instant)),
-    ).where(_incoming.c.is_person, ~_incoming.c.is_blocked)
+    choices = ("timezone", "locale", "hour", "attributes")
+    old = subscriber.c
+    is_news = or_(
+        old.id.is_(None),
+        old.replaces.is_not(None),
+        and_(_incoming.c.name != "", _incoming.c.name != old.name),
+        *(_differs(_incoming.c[name], old[name]) for name in ("timezone", "locale", "hour")),
+        _differs(_incoming.c.attributes, cast(old.attributes, Text)),
+    )
+    rows = (
+        select(
+            *(_incoming.c[name] for name in told),
+            cast(_incoming.c.attributes, JSON(none_as_null=True)),
+            func.coalesce(_incoming.c.joined_at, literal(now, Instant)),
+        )
+        .select_from(_incoming)
+        .outerjoin(subscriber, old.address_hash == _incoming.c.address_hash)
+        .where(_incoming.c.is_person, ~_incoming.c.is_blocked, is_news)
+        .order_by(_incoming.c.number)
+    )
     new = insert(db, subscriber).from_select([*told, "attributes", "created_at"], rows)
-    old, row = subscriber.c, new.excluded
+    row = new.excluded
     statement = new.on_conflict_do_update(
         index_elements=["address_hash"],
         set_={
             "name": case((row.name == "", old.name), else_=row.name),
-            **{
-                name: func.coalesce(row[name], old[name])
-                for name in ("timezone", "locale", "hour", "attributes")
-            },
+            **{name: func.coalesce(row[name], old[name]) for name in choices},
             "replaces": null(),  # it is its owner's from here on, not another's new address
         },
-        where=or_(
-            old.replaces.is_not(None),
-            and_(row.name != "", row.name != old.name),
-            *(_differs(row[name], old[name]) for name in ("timezone", "locale", "hour")),
-            _differs(cast(row.attributes, Text), cast(old.attributes, Text)),
-        ),
     )
     db.execute(statement)
 
@@ -304,23 +321,28 @@ def _differs(new: ColumnElement[Any], old: ColumnElement[Any]) -> ColumnElement[
     return and_(new.is_not(None), or_(old.is_(None), new != old))
 
 
-def _write_subscriptions(db: Connection, now: datetime, source: Source, detail: str) -> int:
-    """Add subscriptions that are not there, and note where they came from; how many."""
-    state = func.coalesce(_incoming.c.state, "confirmed")
+def _note_where_from(db: Connection, now: datetime, source: Source, detail: str, *, is_first: bool) -> None:
+    """Note of each subscription that is about to be added where it comes from."""
     moment = literal(now, Instant)
-    found = func.coalesce(_incoming.c.confirmed_at, _incoming.c.joined_at, moment)
     notes = _missing(
         _incoming.c.address_hash,
         subscriber.c.id,
         select(list_.c.name).where(list_.c.id == _incoming.c.list).scalar_subquery(),
         literal("imported" if source == "import" else "subscribed"),
         literal(source),
-        found,
+        func.coalesce(_incoming.c.confirmed_at, _incoming.c.joined_at, moment),
         _incoming.c.ip,
         _note(detail),
+        is_first=is_first,
     )
     names = ["address_hash", "subscriber", "list", "what", "source", "at", "ip", "detail"]
     db.execute(plain_insert(consent).from_select(names, notes))
+
+
+def _write_subscriptions(db: Connection, now: datetime, *, is_first: bool) -> int:
+    """Add the subscriptions that are not there; how many."""
+    state = func.coalesce(_incoming.c.state, "confirmed")
+    moment = literal(now, Instant)
     new = _missing(
         _incoming.c.list,
         subscriber.c.id,
@@ -330,20 +352,23 @@ def _write_subscriptions(db: Connection, now: datetime, source: Source, detail: 
         moment,
         case((state == "confirmed", func.coalesce(_incoming.c.confirmed_at, moment))),
         case((state == "unsubscribed", moment)),
+        is_first=is_first,
     ).order_by(subscriber.c.id)
     names = ["list", "subscriber", "state", "cadence", "topics", "created_at", "confirmed_at", "left_at"]
     statement = insert(db, subscription).from_select(names, new).on_conflict_do_nothing()
-    return db.execute(statement).rowcount
+    # Of an INSERT, SQLAlchemy gives no count unless it is asked to.
+    return db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
-def _missing(*columns: Any) -> Select[Any]:
-    there = exists(select(subscription.c.state).where(_of_place()).correlate(_incoming, subscriber))
-    return (
+def _missing(*columns: Any, is_first: bool) -> Select[Any]:
+    query = (
         select(*columns)
         .select_from(_incoming)
         .join(subscriber, subscriber.c.address_hash == _incoming.c.address_hash)
-        .where(~_incoming.c.is_blocked, ~there)
+        .where(~_incoming.c.is_blocked)
     )
+    there = exists(select(subscription.c.state).where(_of_place()).correlate(_incoming, subscriber))
+    return query if is_first else query.where(~there)  # where none is there, none need be looked for
 
 
 def _note(detail: str) -> ColumnElement[str | None]:
@@ -357,39 +382,56 @@ def _note(detail: str) -> ColumnElement[str | None]:
     )
 
 
-def _change(db: Connection, now: datetime) -> int:
+def _change(db: Connection, now: datetime, known: _Known) -> int:
     """Bring subscriptions up to their rows; a reader who changes cadence keeps the place they have."""
     old = subscription.c
-    cadence = func.coalesce(_incoming.c.cadence, old.cadence)
-    topics = func.coalesce(_incoming.c.topics, old.topics)
-    takes_back = and_(old.state == "confirmed", _incoming.c.state == "unconfirmed")
-    state = case((takes_back, old.state), else_=func.coalesce(_incoming.c.state, old.state))
+    state = _state()
     its_row = and_(
         _of_place(),
         subscriber.c.address_hash == _incoming.c.address_hash,
         ~_incoming.c.is_blocked,
         old.state != "unsubscribed",
     )
-    moves = and_(cadence != old.cadence, old.state == "confirmed")
-    for id_ in db.scalars(select(old.list).where(its_row, moves).distinct().order_by(old.list)).all():
-        lists.hold_positions(db, id_)
+    if known.moving:
+        for id_ in db.scalars(select(_incoming.c.list).distinct().order_by(_incoming.c.list)).all():
+            lists.hold_positions(db, id_)
     stands = func.coalesce(old.served_through, common_position())
     moment = literal(now, Instant)
+    confirmed = func.coalesce(_incoming.c.confirmed_at, moment)
     changed = (
         update(subscription)
-        .where(its_row, or_(cadence != old.cadence, topics != old.topics, state != old.state))
+        .where(its_row, _is_other())
         .values(
-            cadence=cadence,
-            topics=topics,
+            cadence=func.coalesce(_incoming.c.cadence, old.cadence),
+            topics=func.coalesce(_incoming.c.topics, old.topics),
             state=state,
-            served_through=case((moves, stands), else_=old.served_through),
+            served_through=case((_moves(), stands), else_=old.served_through),
             confirmed_at=case(
-                (state == old.state, old.confirmed_at),
-                (state == "confirmed", func.coalesce(_incoming.c.confirmed_at, moment)),
-                else_=old.confirmed_at,
+                (and_(state == "confirmed", old.state != "confirmed"), confirmed), else_=old.confirmed_at
             ),
             left_at=case((state == "unsubscribed", moment), else_=old.left_at),
             asked_at=case((state == "unconfirmed", old.asked_at)),
         )
     )
     return db.execute(changed).rowcount
+
+
+def _state() -> ColumnElement[str]:
+    """The state that a subscription is to have: never is a confirmation taken back."""
+    takes_back = and_(subscription.c.state == "confirmed", _incoming.c.state == "unconfirmed")
+    wanted = func.coalesce(_incoming.c.state, subscription.c.state)
+    return case((takes_back, subscription.c.state), else_=wanted)
+
+
+def _is_other() -> ColumnElement[bool]:
+    old = subscription.c
+    return or_(
+        _differs(_incoming.c.cadence, old.cadence),
+        _differs(_incoming.c.topics, old.topics),
+        _state() != old.state,
+    )
+
+
+def _moves() -> ColumnElement[bool]:
+    is_other = _differs(_incoming.c.cadence, subscription.c.cadence)
+    return and_(is_other, subscription.c.state == "confirmed")

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, or_, select
 from sqlalchemy import insert as plain_insert
 
 from subscribers.model import Evidence, What, plain
@@ -100,12 +100,17 @@ def _subscriptions(db: Connection, id_: int) -> list[dict[str, Any]]:
 
 
 def _consents(db: Connection, id_: int, address_hash: bytes) -> list[dict[str, Any]]:
-    theirs = or_(consent.c.subscriber == id_, consent.c.address_hash == address_hash)
     names = ("what", "list", "source", "ip", "agent", "wording", "detail")
     return [
         {"at": _told(row.at), **{name: row._mapping[name] for name in names}}
-        for row in db.execute(select(consent).where(theirs).order_by(consent.c.id))
+        for row in db.execute(select(consent).where(of_person(id_, address_hash)).order_by(consent.c.id))
     ]
+
+
+def of_person(id_: int, address_hash: bytes) -> ColumnElement[bool]:
+    """What is noted of a person, and of their address before it was theirs."""
+    of_nobody = and_(consent.c.subscriber.is_(None), consent.c.address_hash == address_hash)
+    return or_(consent.c.subscriber == id_, of_nobody)
 
 
 def _told(moment: datetime | None) -> str | None:

@@ -163,9 +163,8 @@ def erase(db: Connection, id_: int, *, now: datetime, evidence: Evidence | None 
     hash_ = locked(db, id_)
     if hash_ is None:
         return None
-    theirs = or_(consent_table.c.subscriber == id_, consent_table.c.address_hash == hash_)
     blank = dict.fromkeys(("subscriber", "list", "ip", "agent", "wording", "detail"))
-    consents = db.execute(update(consent_table).where(theirs).values(blank)).rowcount
+    consents = db.execute(update(consent_table).where(consent.of_person(id_, hash_)).values(blank)).rowcount
     subscriptions = db.execute(delete(subscription).where(subscription.c.subscriber == id_)).rowcount
     db.execute(delete(subscriber).where(subscriber.c.replaces == id_))
     db.execute(delete(subscriber).where(subscriber.c.id == id_))

@@ -132,7 +132,7 @@ consent = Table(
     "consent",
     metadata,
     Column("id", Identity, primary_key=True),
-    Column("address_hash", LargeBinary, nullable=False, index=True),
+    Column("address_hash", LargeBinary, nullable=False),
     Column("subscriber", BigInteger),  # null once they are erased; no foreign key: it outlives them
     Column("list", Text),  # its name; null: all of them
     Column("what", Text, nullable=False),  # see model.What
@@ -142,6 +142,13 @@ consent = Table(
     Column("agent", Text),
     Column("wording", Text),  # what the person saw beside the button
     Column("detail", Text),
+)
+# What is somebody's is found by them; and by the address, what is nobody's yet or any more.
+Index(
+    "ix_consent_address_hash",
+    consent.c.address_hash,
+    sqlite_where=consent.c.subscriber.is_(None),
+    postgresql_where=consent.c.subscriber.is_(None),
 )
 Index(
     "ix_consent_subscriber",

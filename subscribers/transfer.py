@@ -3,38 +3,53 @@
 from __future__ import annotations
 
 import csv
+import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import islice
 from typing import TextIO, TypeVar, get_args
 
 from sqlalchemy import Connection
 
-from subscribers import store
-from subscribers.model import CADENCES, Entry, Subscriber, SubscriptionState, known_zone, normal_address
-from subscribers.store import Added
+from subscribers import exports
+from subscribers.adding import Added, Row, add_rows, microseconds
+from subscribers.model import (
+    BOUNCED,
+    CADENCES,
+    Subscriber,
+    SubscriptionState,
+    address_hash,
+    known_zone,
+    normal_address,
+    topic_text,
+)
+from subscribers.records import records
 
 T = TypeVar("T", bound=str)
 
-COLUMNS = ("email", "name", "newsletters", "topics", "cadence", "timezone", "locale", "state")
-SPELLINGS = {  # how other programs head their columns -> ours
-    "e-mail": "email",
-    "email address": "email",
-    "address": "email",
-    "full name": "name",
-    "newsletter": "newsletters",
-    "lists": "newsletters",
-    "list": "newsletters",
-    "tags": "topics",
-    "time zone": "timezone",
-    "language": "locale",
-    "status": "state",
-}
-STATES = {"subscribed": "confirmed", "enabled": "confirmed", "active": "confirmed"}
-LONGEST_RECORD = 20  # lines: a quote open for longer was never closed
+COLUMNS = (
+    "email",
+    "name",
+    "newsletters",
+    "topics",
+    "cadence",
+    "timezone",
+    "locale",
+    "state",
+    "hour",
+    "joined",
+    "confirmed",
+    "suppressed",
+    "attributes",
+)
+OTHERS = ("first name", "last name", "left", "bounced", "ip", "-")  # that are ours too, but never written
+STATES: tuple[SubscriptionState, ...] = get_args(SubscriptionState)
+CHUNK = 10_000  # rows a transaction: more take more memory, and make others wait for longer
 LONGEST_CELL = 2000  # characters, of a column we know
 NO_TEXT = 'is no UTF-8 text; save the file as "CSV UTF-8"'
 
@@ -53,10 +68,7 @@ class Imported(Added):
 
     rows: int = 0
     problems: list[RowProblem] = field(default_factory=list)
-
-    def leave_out(self, line: int, reason: str) -> None:
-        self.rows += 1
-        self.problems.append(RowProblem(line=line, reason=reason))
+    program: str | None = None  # that wrote the file, where it is one we know
 
 
 class NoAddresses(ValueError):
@@ -64,187 +76,275 @@ class NoAddresses(ValueError):
 
 
 def read_csv(
-    db: Connection,
+    write: Callable[[], AbstractContextManager[Connection]],
     lines: Iterable[str],
     *,
     list_ids: Mapping[str, int],
     default_lists: Sequence[str],
     now: datetime,
     seen: Callable[[int], None] = lambda rows: None,
+    chunk: int = CHUNK,
 ) -> Imported:
-    """Import rows in chunks; *seen* is called with how many were read so far.
+    """Import rows; *seen* is called with how many were read so far.
 
-    Rows that cannot be used are listed by line and never stop the others. Reading the same file again changes
-    nothing.
+    Each *chunk* of them is a transaction that *write* gives, so that others need not wait for a million. Rows
+    that cannot be used are listed by line and never stop the others. Reading the same file again changes
+    nothing, so what was stopped in the middle is simply begun again.
 
     Raises:
         NoAddresses: no column is headed "email".
     """
     result = Imported()
-    entries = _entries(lines, list_ids, default_lists, result)
-    while chunk := list(islice(entries, 500)):
-        part = store.add(db, chunk, list_ids=list_ids, now=now)
-        result.added += part.added
-        result.changed += part.changed
-        result.unchanged += part.unchanged
-        result.left_alone += part.left_alone
+    reading = _Reading(lines, list_ids, tuple(default_lists))
+    result.program = reading.program
+    for read in _ahead(reading.chunks(chunk)):
+        if read.rows:
+            with write() as db:
+                part = add_rows(db, read.rows, now=now, source="import", detail=reading.program or "")
+            result.added += part.added
+            result.changed += part.changed
+            result.unchanged += part.unchanged
+            result.left_alone += part.left_alone
+        result.rows += read.count
+        result.problems += read.problems
         seen(result.rows)
     return result
 
 
-def _entries(
-    lines: Iterable[str], list_ids: Mapping[str, int], default_lists: Sequence[str], result: Imported
-) -> Iterator[Entry]:
-    records = _records(lines, result)
-    header = next(records, None)
-    columns = _columns(header[1]) if header else []
-    if any(_is_no_text(name) for name in columns):
-        raise NoAddresses(f"the first line {NO_TEXT}")
-    if "email" not in columns:
-        raise NoAddresses("no column is headed 'email'; the first line must name the columns")
-    for line, cells in records:
-        if not any(cell.strip() for cell in cells):
-            continue
-        row = dict(zip(columns, cells, strict=False))
+@dataclass(slots=True)
+class _Chunk:
+    """Rows that were read, and those that cannot be used."""
+
+    rows: list[Row] = field(default_factory=list)
+    count: int = 0  # of records, with and without a problem
+    problems: list[RowProblem] = field(default_factory=list)
+
+    def leave_out(self, line: int, reason: str) -> None:
+        self.count += 1
+        self.problems.append(RowProblem(line=line, reason=reason))
+
+
+def _ahead(chunks: Iterator[_Chunk]) -> Iterator[_Chunk]:
+    """The chunks, each of which is read while the one before is written."""
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(next, chunks, None)
+        while (chunk := coming.result()) is not None:
+            coming = reader.submit(next, chunks, None)
+            yield chunk
+
+
+class _Reading:
+    """A file, its first line understood."""
+
+    def __init__(
+        self, lines: Iterable[str], list_ids: Mapping[str, int], default_lists: tuple[str, ...]
+    ) -> None:
+        self._list_ids = list_ids
+        self._default_lists = default_lists
+        self._chunk = _Chunk()
+        self._records = records(lines, self._leave_out)
+        header = next(self._records, None)
+        headings = [re.sub(r"[\s_]+", " ", name).strip().lower() for name in header[1]] if header else []
+        if any(_is_no_text(name) for name in headings):
+            raise NoAddresses(f"the first line {NO_TEXT}")
+        export = exports.recognised(headings)
+        self.program = export.program if export else None
+        spellings = {**exports.SPELLINGS, "tags": "tags", **export.columns} if export else exports.SPELLINGS
+        columns = [spellings.get(name, name) for name in headings]
+        self._states = dict(export.states if export else exports.STATES)
+        self._usual_state = export.state if export else None
+        if "email" not in columns:
+            raise NoAddresses("no column is headed 'email'; the first line must name the columns")
+        self._width = len(columns)
+        ours = {*COLUMNS, *OTHERS, ""}
+        self._columns = [(name, at) for at, name in enumerate(columns) if name in ours and name not in "-"]
+        self._attributes = [(name, at) for at, name in enumerate(columns) if name not in ours]
+        self._has_topics = "topics" in columns
+        self._has_state = "state" in columns
+
+    def _leave_out(self, line: int, reason: str) -> None:
+        self._chunk.leave_out(line, reason)
+
+    def chunks(self, size: int) -> Iterator[_Chunk]:
+        while True:
+            for line, cells in islice(self._records, size):
+                self._read(line, cells)
+            read, self._chunk = self._chunk, _Chunk()
+            if not read.count:
+                return
+            yield read
+
+    def _read(self, line: int, cells: list[str]) -> None:
         try:
-            entry = _entry(row, len(cells), columns, list_ids, default_lists)
+            rows = self._rows(cells)
         except ValueError as error:
-            result.leave_out(line, str(error))
+            self._chunk.leave_out(line, str(error))
         else:
-            result.rows += 1
-            yield entry
+            self._chunk.count += 1
+            self._chunk.rows += rows
 
+    def _rows(self, cells: list[str]) -> list[Row]:
+        """What a record says, once for each list.
 
-def _columns(header: Sequence[str]) -> list[str]:
-    names = [re.sub(r"[\s_]+", " ", name).strip().lower() for name in header]
-    return [SPELLINGS.get(name, name) for name in names]
+        Raises:
+            ValueError: it cannot be used; the message says why.
+        """
+        said = self._cells(cells)
+        names = _several(said["newsletters"]) if "newsletters" in said else self._default_lists
+        if unknown := [name for name in names if name not in self._list_ids]:
+            known = ", ".join(self._list_ids) or "(none)"
+            raise ValueError(f"there is no newsletter {unknown[0][:60]!r}; there are: {known}")
+        if not names:
+            raise ValueError("names no newsletter; add a column 'newsletters' or use --newsletter")
+        address = normal_address(said.get("email", ""))
+        state, suppressed = self._state_of(said)
+        told = (
+            address,
+            _name(said),
+            self._zone(said),
+            said.get("locale"),
+            _hour(said["hour"]) if "hour" in said else None,
+            self._attributes_of(said, cells),
+            self._moment(said, "joined"),
+            state,
+            _one_of(said["cadence"].lower(), CADENCES, "cadence") if "cadence" in said else None,
+            _topic_text(said.get("topics", "")) if self._has_topics else None,
+            self._moment(said, "confirmed"),
+            _ip(said["ip"]) if "ip" in said else None,
+            suppressed,
+        )
+        hash_ = address_hash(address)
+        return [Row(hash_, self._list_ids[name], *told) for name in names]
 
+    def _cells(self, cells: list[str]) -> dict[str, str]:
+        """Our columns that have something in them; of two with one name, the last that has."""
+        if len(cells) != self._width:
+            if len(cells) > self._width:
+                raise ValueError(f"has {len(cells)} cells where the first line names {self._width} columns")
+            cells += [""] * (self._width - len(cells))
+        whole = "".join(cells)
+        if _is_no_text(whole):
+            raise ValueError(NO_TEXT)
+        if len(whole) > LONGEST_CELL:
+            for name, at in self._columns:
+                if len(cells[at]) > LONGEST_CELL:
+                    raise ValueError(f"{name} is longer than {LONGEST_CELL:,} characters")
+        said = {}
+        for name, at in self._columns:
+            if text := cells[at].strip():
+                said[name] = _unquoted(text) if text[0] == "'" else text
+        return said
 
-def _records(lines: Iterable[str], result: Imported) -> Iterator[tuple[int, list[str]]]:
-    """Line number and cells of each record; a quote that is never closed costs its own line only."""
-    waiting = _Lines(lines)
-    delimiter = ""
-    while (start := waiting.next()) is not None:
-        number, text = start
-        text = text.removeprefix("\ufeff") if number == 1 else text
-        if number == 1 and (named := re.fullmatch(r"sep=([,;\t|])\s*", text)):  # Excel's own first line
-            delimiter = named[1]
-            continue
-        if not text.strip():
-            continue
-        delimiter = delimiter or _delimiter(text)
-        taken = [text]
-        try:
-            cells = _cells(taken, delimiter)
-            while cells is None and len(taken) < LONGEST_RECORD and (more := waiting.next()):
-                taken.append(more[1])
-                cells = _cells(taken, delimiter)
-        except csv.Error as error:
-            if len(taken) == 1:
-                result.leave_out(number, f"is not CSV: {error}")
-                continue
-            cells = None
-        if cells is None:
-            result.leave_out(number, "a quotation mark is opened and never closed")
-            waiting.put_back(number + 1, taken[1:])
-            continue
-        yield number, cells
+    def _state_of(self, said: Mapping[str, str]) -> tuple[str | None, str | None]:
+        """The state, and why nothing may be sent to the address; None where nothing is said."""
+        if "bounced" in said:
+            return "unsubscribed", BOUNCED
+        if "suppressed" in said:
+            return "unsubscribed", said["suppressed"]
+        if "left" in said:
+            return "unsubscribed", None
+        word = said.get("state", "").lower()
+        if not self._has_state or (not word and word not in self._states):
+            return self._usual_state, None
+        if (meant := self._states.get(word)) is None:
+            raise ValueError(f"state {word[:60]!r} is none of {', '.join(filter(None, self._states))}")
+        return (meant, None) if meant in STATES else ("unsubscribed", meant)
 
-
-def _cells(taken: Sequence[str], delimiter: str) -> list[str] | None:
-    """The cells of a record that stands on these lines; None while a quotation mark is open.
-
-    What stands on one line is read with indulgence. A cell of several lines must end as RFC 4180 has it, or a
-    forgotten quotation mark would find its end in a later row, and swallow those between.
-
-    Raises:
-        csv.Error: they are no record.
-    """
-    record = "".join(taken)
-    # If the line after the last became part of the record, the quotation mark is still open.
-    rows = list(csv.reader([record, _AFTER], delimiter=delimiter))
-    if rows[-1] != [_AFTER]:
+    def _zone(self, said: Mapping[str, str]) -> str | None:
+        if "timezone" not in said:
+            return None
+        if self.program is None:
+            return _known_zone(said["timezone"])
+        with suppress(ValueError):  # a guess of theirs, from the address that their reader came from
+            return _known_zone(said["timezone"])
         return None
-    return rows[0] if len(taken) == 1 else next(csv.reader([record], delimiter=delimiter, strict=True))
+
+    def _moment(self, said: Mapping[str, str], name: str) -> int | None:
+        if name not in said:
+            return None
+        try:
+            return microseconds(_moment(said[name]))
+        except (ValueError, OverflowError):
+            if self.program is not None:
+                return None
+            raise ValueError(
+                f"{name} {said[name][:60]!r} is no time; write one like 2026-06-01 09:30"
+            ) from None
+
+    def _attributes_of(self, said: Mapping[str, str], cells: Sequence[str]) -> str | None:
+        found = {name: _unquoted(text) for name, at in self._attributes if (text := cells[at].strip())}
+        if "attributes" in said:
+            found |= _several_attributes(said["attributes"])
+        return json.dumps(found) if found else None
 
 
-_AFTER = "."
-
-
-class _Lines:
-    """Numbered lines that can be handed back."""
-
-    def __init__(self, lines: Iterable[str]) -> None:
-        self._lines = enumerate(lines, 1)
-        self._returned: list[tuple[int, str]] = []
-
-    def next(self) -> tuple[int, str] | None:
-        return self._returned.pop() if self._returned else next(self._lines, None)
-
-    def put_back(self, first: int, lines: Sequence[str]) -> None:
-        self._returned += reversed(list(enumerate(lines, first)))
-
-
-def _delimiter(header: str) -> str:
-    return max(",;\t|", key=header.count)
-
-
-def _entry(
-    row: Mapping[str, str],
-    width: int,
-    columns: Sequence[str],
-    list_ids: Mapping[str, int],
-    default_lists: Sequence[str],
-) -> Entry:
-    if width > len(columns):
-        raise ValueError(f"has {width} cells where the first line names {len(columns)} columns")
-    if _is_no_text("".join(row.values())):
-        raise ValueError(NO_TEXT)
-    if too_long := [name for name in COLUMNS if len(row.get(name, "")) > LONGEST_CELL]:
-        raise ValueError(f"{too_long[0]} is longer than {LONGEST_CELL:,} characters")
-    text = {name: _unquoted(value.strip()) for name, value in row.items()}
-    lists = _several(text.get("newsletters", "")) or tuple(default_lists)
-    if unknown := [name for name in lists if name not in list_ids]:
-        known = ", ".join(list_ids) or "(none)"
-        raise ValueError(f"there is no newsletter {unknown[0][:60]!r}; there are: {known}")
-    if not lists:
-        raise ValueError("names no newsletter; add a column 'newsletters' or use --newsletter")
-    return Entry(
-        address=normal_address(text.get("email", "")),
-        name=_name(text),
-        lists=lists,
-        topics=_several(text["topics"]) if "topics" in text else None,
-        cadence=_one_of(text["cadence"].lower(), CADENCES, "cadence") if text.get("cadence") else None,
-        state=_one_of(_state(text["state"]), get_args(SubscriptionState), "state")
-        if text.get("state")
-        else None,
-        timezone=known_zone(text["timezone"]) if text.get("timezone") else None,
-        locale=text.get("locale") or None,
-        attributes={name: value for name, value in text.items() if value and name not in _KNOWN},
-    )
-
-
-_KNOWN = {*COLUMNS, "first name", "last name", ""}
-
-
-def _is_no_text(cell: str) -> bool:
+def _is_no_text(text: str) -> bool:
     """Whether bytes were not UTF-8 (read with `surrogateescape`), or are of a UTF-16 file."""
-    return re.search("[\x00\ud800-\udfff]", cell) is not None
+    if text.isascii():
+        return "\x00" in text
+    return _NO_TEXT.search(text) is not None
 
 
-def _name(text: Mapping[str, str]) -> str:
-    parts = (text.get("first name", ""), text.get("last name", ""))
-    name = text.get("name") or " ".join(filter(None, parts))
-    return re.sub(r"[\s\x00-\x1f\x7f-\x9f]+", " ", name).strip()
+_NO_TEXT = re.compile("[\x00\ud800-\udfff]")
 
 
-def _state(text: str) -> str:
-    return STATES.get(text.lower(), text.lower())
+def _name(said: Mapping[str, str]) -> str:
+    name = said.get("name")
+    if name is None:
+        name = " ".join(filter(None, (said.get("first name"), said.get("last name"))))
+    if name.isprintable() and "  " not in name:
+        return name
+    return _CONTROLS.sub(" ", name).strip()
+
+
+_CONTROLS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 
 
 @lru_cache  # rows that follow each other mostly say the same
 def _several(text: str) -> tuple[str, ...]:
     return tuple(filter(None, (" ".join(part.split()) for part in re.split(r"[;,|]", text))))
+
+
+@lru_cache
+def _topic_text(text: str) -> str:
+    return topic_text(_several(text))
+
+
+_known_zone = lru_cache(known_zone)
+
+
+def _hour(text: str) -> int:
+    if not re.fullmatch(r"\d{1,2}", text, re.ASCII) or int(text) > 23:
+        raise ValueError(f"hour {text[:60]!r} is no hour of a day; they go from 0 to 23")
+    return int(text)
+
+
+def _moment(text: str) -> datetime:
+    """A moment as databases and programs write it; without a zone it is taken as UTC."""
+    if in_go := re.fullmatch(r"(\S+ \S+) ([+-]\d{4})(?: \S+)?", text):  # listmonk prints a zone's name too
+        text = in_go[1] + in_go[2]
+    found = datetime.fromisoformat(text)
+    return found.replace(tzinfo=UTC) if found.tzinfo is None else found
+
+
+def _ip(text: str) -> str | None:
+    return text if re.fullmatch(r"[0-9a-fA-F.:]{2,45}", text) else None
+
+
+def _several_attributes(text: str) -> dict[str, str]:
+    """The attributes of a cell that has a JSON object in it, as text.
+
+    Raises:
+        ValueError: it has none.
+    """
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ValueError('attributes must be a JSON object, like {"plan": "free"}')
+    told = {name: value if isinstance(value, str) else json.dumps(value) for name, value in found.items()}
+    return {_NO_TEXT.sub("", name): _NO_TEXT.sub("", value) for name, value in told.items() if value != ""}
 
 
 def _one_of(value: str, known: Sequence[T], what: str) -> T:
@@ -272,6 +372,12 @@ def write_csv(people: Iterable[Subscriber], file: TextIO) -> int:
                     person.timezone or "",
                     person.locale or "",
                     place.state,
+                    "" if person.hour is None else str(person.hour),
+                    person.created_at.isoformat(sep=" "),
+                    place.confirmed_at.isoformat(sep=" ") if place.confirmed_at else "",
+                    # What is over in a while would be for ever where the file is read.
+                    person.suppressed if person.suppressed and not person.suppressed_until else "",
+                    json.dumps(dict(person.attributes), ensure_ascii=False) if person.attributes else "",
                 )
             )
             count += 1

@@ -54,7 +54,14 @@ def upgrade() -> None:
         sa.Column("detail", sa.Text(), nullable=True),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_consent")),
     )
-    op.create_index("ix_consent_address_hash", "consent", ["address_hash"])
+    of_nobody = sa.text("subscriber IS NULL")
+    op.create_index(
+        "ix_consent_address_hash",
+        "consent",
+        ["address_hash"],
+        sqlite_where=of_nobody,
+        postgresql_where=of_nobody,
+    )
     is_known = sa.text("subscriber IS NOT NULL")
     op.create_index(
         "ix_consent_subscriber", "consent", ["subscriber"], sqlite_where=is_known, postgresql_where=is_known
