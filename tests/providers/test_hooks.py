@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
+import rtoml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distributor.config import Provider
 from distributor.errors import Forged, HookError, Unreadable
 from distributor.model import Event, EventType
 from distributor.providers.by_type import webhook
@@ -36,6 +40,7 @@ from tests.providers.hooks import (
     with_value,
 )
 
+WEBHOOKS = Path(__file__).parents[2] / "docs/webhooks.md"
 NAMES = sorted(name for name, vendor in VENDORS.items() if vendor.hook)
 LATER = NOW + timedelta(hours=3)
 
@@ -350,3 +355,14 @@ def test_only_a_webhook_with_a_secret_is_one(vendor: Reported):
 def test_whose_hand_it_was(program: str, whose: str):
     """A program that no person uses is a bot; one that fetches for its users tells nothing of them."""
     assert hand(program) == whose
+
+
+def test_the_documents_say_how_each_is_set_up(vendor: Reported):
+    """docs/webhooks.md has a provider of each type, with a webhook that would be known."""
+    blocks = re.findall(r"```toml\n(.*?)```", WEBHOOKS.read_text(encoding="utf-8"), re.DOTALL)
+    shown = [one for block in blocks for one in rtoml.loads(block)["providers"].values()]
+    [told] = [one for one in shown if one["type"] == vendor.settings.type]
+    settings = Provider.model_validate(told)
+    known_by = VENDORS[vendor.settings.type]
+    assert any(getattr(settings.webhook, name) for name in known_by.signs_with)
+    assert all(told.get(name) for name in known_by.needs)
