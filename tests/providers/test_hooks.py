@@ -15,12 +15,13 @@ import pytest
 import rtoml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import SecretStr
 
 from distributor.config import Provider
 from distributor.errors import Forged, HookError, Unreadable
 from distributor.model import Event, EventType
 from distributor.providers.by_type import webhook
-from distributor.providers.hooks import hand
+from distributor.providers.hooks import hand, known_by_standard_webhooks
 from distributor.providers.protocol import Hook, Webhook
 from distributor.vendors import VENDORS
 from tests.providers.hooks import (
@@ -366,3 +367,16 @@ def test_the_documents_say_how_each_is_set_up(vendor: Reported):
     known_by = VENDORS[vendor.settings.type]
     assert any(getattr(settings.webhook, name) for name in known_by.signs_with)
     assert all(told.get(name) for name in known_by.needs)
+
+
+@pytest.mark.parametrize("signature", ["v1,", "v1,AAAA", "v1", " "])
+def test_nobody_signs_with_a_secret_that_is_no_base64(signature: str):
+    """A token of one's own making may stand where a signing secret could: nothing is signed with it."""
+    headers = {
+        "webhook-id": "1",
+        "webhook-timestamp": f"{NOW.timestamp():.0f}",
+        "webhook-signature": signature,
+    }
+    hook = Hook(body=b"{}", headers=headers, received_at=NOW)
+    with pytest.raises(Forged):
+        known_by_standard_webhooks(hook, [SecretStr("abcdefghijklmnopq")])
