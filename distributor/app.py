@@ -7,11 +7,11 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
@@ -26,7 +26,7 @@ from distributor.errors import DistributorError, NotFound, Problem
 from distributor.model import Article, ArticleState, Campaign, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.signals import stopped_by_signals
-from distributor.store import accounts, campaigns, ledger
+from distributor.store import accounts, campaigns, ledger, welcomes
 from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
 from distributor.store import posts as post_store
@@ -37,7 +37,8 @@ from distributor.store.media import MediaIndex
 from distributor.store.posts import PostRow
 from subscribers import store as audience
 from subscribers import transfer
-from subscribers.model import Subscriber
+from subscribers.adding import Added
+from subscribers.model import Entry, Evidence, Subscriber
 from subscribers.tokens import Tokens
 from subscribers.transfer import Imported
 
@@ -300,7 +301,9 @@ class App:
         with self.database.read() as db:
             ids = self.shelf.ids(db, [found.key])
             person = audience.find(db, address, now=self.clock())
-            return explain(db, self.config, ids.get(found.key), found, person, zone=self.zone, now=self.clock())
+            return explain(
+                db, self.config, ids.get(found.key), found, person, zone=self.zone, now=self.clock()
+            )
 
     def article(self, name: str) -> Article:
         """The article that a person names by key, address, path or words of its title.
@@ -377,7 +380,11 @@ class App:
                 made.append(self.editions.make(order, now))
             except DistributorError as error:
                 failed[order.name] = error
-        for what, plan in (("corrections", self.corrections.plan), ("posts", self.posts.plan)):
+        for what, plan in (
+            ("welcomes", self._welcome),
+            ("corrections", self.corrections.plan),
+            ("posts", self.posts.plan),
+        ):
             try:
                 made += plan(now)
             except DistributorError as error:
@@ -386,21 +393,42 @@ class App:
             raise next(iter(failed.values()))
         return [campaign for campaign in made if campaign is not None]
 
-    def order(self, newsletter: str, articles: Sequence[str] = (), *, to: str | None = None) -> Order:
+    def _welcome(self, now: datetime) -> list[Campaign | None]:
+        """Freeze what new readers are sent at once."""
+        with self.database.read() as db:
+            waiting = welcomes.waiting(db)
+        made = []
+        for name, subscriber, asked_at in waiting:
+            if name in self.config.newsletters:
+                order = self.editions.welcome(name, subscriber, asked_at, now)
+                made.append(self.editions.make(order, now) if order else None)
+            with self.database.write() as db:  # its slot says that it was made, should this not be kept
+                welcomes.done(db, name, subscriber)
+        return made
+
+    def order(
+        self,
+        newsletter: str,
+        articles: Sequence[str] = (),
+        *,
+        to: str | None = None,
+        segment: str | None = None,
+    ) -> Order:
         """An edition by hand: of what is new to each reader, or of these articles by themselves.
 
         Raises:
-            NotFound: there is no such newsletter, article or subscriber.
+            NotFound: there is no such newsletter, article, subscriber or segment.
         """
         now = self.clock()
         self.editions.newsletter(newsletter)
         person = self.subscriber(to).id if to else None
+        some = self.segment(segment) if segment else None
         if not articles:
-            return self.editions.by_hand(newsletter, now, subscriber=person)
+            return self.editions.by_hand(newsletter, now, subscriber=person, segment=some)
         with self.database.read() as db:
             keys = [self.shelf.key_of(db, name) for name in articles]
             chosen = self.shelf.named(db, keys, now=now)
-        return self.editions.single(newsletter, chosen, now, subscriber=person)
+        return self.editions.single(newsletter, chosen, now, subscriber=person, segment=some)
 
     def draft(self, order: Order) -> Draft:
         """Who would get what, if an order were made now."""
@@ -603,9 +631,16 @@ class App:
             for name in self.config.newsletters
         }
 
-    def export_subscribers(self, file: TextIO, *, newsletter: str | None = None) -> int:
-        with self.database.read() as db:
-            return transfer.write_csv(audience.everybody(db, name=newsletter, now=self.clock()), file)
+    def add_subscriber(self, entry: Entry) -> Added:
+        """Take one subscriber, who told the publisher so, onto configured newsletters."""
+        with self.database.write() as db:
+            lists = self._lists(db)
+            return audience.add(db, [entry], list_ids=lists, now=self.clock(), source="hand")
+
+    def export_subscribers(
+        self, file: TextIO, *, newsletter: str | None = None, segment: str | None = None
+    ) -> int:
+        return transfer.write_csv(self.everybody(newsletter=newsletter, segment=segment), file)
 
     def subscriber(self, address: str) -> Subscriber:
         """The subscriber of that address.
@@ -624,9 +659,46 @@ class App:
         with self.database.read() as db:
             return audience.counts(db)
 
-    def everybody(self, *, newsletter: str | None = None) -> Iterator[Subscriber]:
+    def everybody(self, *, newsletter: str | None = None, segment: str | None = None) -> Iterator[Subscriber]:
+        some = self.segment(segment) if segment else None
         with self.database.read() as db:
-            yield from audience.everybody(db, name=newsletter, now=self.clock())
+            yield from audience.everybody(db, name=newsletter, segment=some, now=self.clock())
+
+    def segment(self, name: str) -> audience.Segment:
+        """The segment of that name; its days are those of the site's time zone.
+
+        Raises:
+            NotFound: there is none.
+        """
+        if name not in self.config.segments:
+            known = ", ".join(self.config.segments) or "(none)"
+            raise NotFound(f"there is no segment {name!r}; there are: {known}")
+        said = self.config.segments[name].model_dump()
+        for day in ("joined_from", "joined_before"):
+            if said[day] is not None:
+                said[day] = datetime.combine(said[day], time(), self.zone)
+        return audience.Segment(**said)
+
+    def personal_data(self, address: str) -> dict[str, Any]:
+        """All that is known of a subscriber, as JSON takes it.
+
+        Raises:
+            NotFound: there is no such subscriber.
+        """
+        found = self.reception.data_of(self.subscriber(address).id)
+        assert found is not None
+        return found
+
+    def erase_subscriber(self, address: str) -> audience.Proof:
+        """Forget a person, but for what keeps them from being brought back.
+
+        Raises:
+            NotFound: there is no such subscriber.
+        """
+        evidence = Evidence(source="hand", at=self.clock())
+        proof = self.reception.erase_person(self.subscriber(address).id, evidence)
+        assert proof is not None
+        return proof
 
 
 def _once(db: Connection, name: str, make: Callable[[], str]) -> str:

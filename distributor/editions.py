@@ -34,6 +34,7 @@ from subscribers.segments import Segment
 
 BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
 NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
+LOOKED_AT = 200  # articles, for what a new reader has missed
 ATTEMPTS = 3  # at freezing, while readers keep changing under it
 EVERYBODY = ("instant", "daily", "weekly", "monthly")
 
@@ -52,6 +53,7 @@ class Order:
     segment: Segment | None = None  # only these readers
     priority: int = DIGEST
     is_asked_for: bool = False  # by a person, who was told whatever is unusual about it
+    is_welcome: bool = False  # only what lies before its reader's position, so that no later edition has it
 
     @property
     def is_scheduled(self) -> bool:
@@ -167,7 +169,9 @@ class Editions:
 
     # --- what a person asks for ---
 
-    def by_hand(self, name: str, now: datetime, *, subscriber: int | None = None) -> Order:
+    def by_hand(
+        self, name: str, now: datetime, *, subscriber: int | None = None, segment: Segment | None = None
+    ) -> Order:
         """An edition now, of what is new to each reader."""
         to = f" to {subscriber}" if subscriber is not None else ""
         slot = f"by hand {now:%Y-%m-%dT%H:%M:%S.%fZ}{to}"
@@ -177,6 +181,7 @@ class Editions:
             due_at=now,
             cadences=EVERYBODY,
             subscriber=subscriber,
+            segment=segment,
             is_asked_for=True,
         )
 
@@ -188,6 +193,7 @@ class Editions:
         *,
         cadences: tuple[str, ...] = EVERYBODY,
         subscriber: int | None = None,
+        segment: Segment | None = None,
         slot: str | None = None,
     ) -> Order:
         """These articles by themselves, to all who have not had them."""
@@ -200,8 +206,38 @@ class Editions:
             cadences=cadences,
             only=tuple(article.key for _, article in chosen),
             subscriber=subscriber,
+            segment=segment,
             priority=BREAKING,
             is_asked_for=slot is None,
+        )
+
+    def welcome(self, name: str, subscriber: int, asked_at: datetime, now: datetime) -> Order | None:
+        """What a new reader is sent at once: the newest that others have had; None where that is nothing."""
+        everyone = Audience(newsletter=name, cadences=EVERYBODY, start=0, subscriber=subscriber, at=now)
+        with self._database.read() as db:
+            counted = freezing.cohorts(db, everyone)
+            if not counted or counted[0].is_paused:
+                return None  # they left again, or take a break
+            stands = counted[0].position
+            recent = self._shelf.public(db, beyond=max(0, stands - LOOKED_AT), now=now)
+        had = [one for _, one in recent if one.sequence is not None and one.sequence <= stands]
+        chosen = selection.select(
+            Reader(topics=tuple(filter(None, counted[0].topics.split(","))), position=0),
+            [article for article in had if selection.is_for_newsletters(article)],
+            topics=self.newsletter(name).topics,
+        )
+        if isinstance(chosen, str):
+            return None
+        return Order(
+            name=name,
+            slot=f"welcome {subscriber} {asked_at:%Y-%m-%dT%H:%M:%S.%fZ}",
+            due_at=now,
+            cadences=EVERYBODY,
+            only=tuple(article.key for article in chosen[-self.newsletter(name).max_articles :]),
+            subscriber=subscriber,
+            priority=BREAKING,
+            is_asked_for=True,
+            is_welcome=True,
         )
 
     # --- making one ---

@@ -104,7 +104,7 @@ def _in_trouble(db: Connection, config: Config, routes: Mapping[str, Route]) -> 
             yield (
                 f"down {own.name} {own.held_until:%Y-%m-%d}",
                 f"{name}: {channel.account} on {channel.network} takes nothing now: {own.reason}. "
-                "Its posts wait",
+                "Its posts are tried for a day or more, and as long as it takes where only a key is wrong",
             )
 
 

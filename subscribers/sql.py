@@ -18,12 +18,13 @@ from sqlalchemy import (
     cast,
     column,
     func,
+    literal_column,
     or_,
     select,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 
-from subscribers.schema import position, subscription, suppression
+from subscribers.schema import position, suppression
 
 
 def insert(db: Connection, table: Any) -> Any:
@@ -37,10 +38,15 @@ def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 
 def common_position() -> ColumnElement[int]:
-    """Where the cadence of a subscription stands; to be used where `subscription` is in the statement."""
+    """Where the cadence of a subscription stands; to be used where `subscription` is in the statement.
+
+    Its columns are written out: in ON CONFLICT … SET, SQLAlchemy would bring in the whole table once more.
+    """
+    on_list: ColumnElement[int] = literal_column("subscription.list")
+    its_cadence: ColumnElement[str] = literal_column("subscription.cadence")
     return (
         select(position.c.served_through)
-        .where(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence)
+        .where(position.c.list == on_list, position.c.cadence == its_cadence)
         .scalar_subquery()
     )
 

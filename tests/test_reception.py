@@ -13,7 +13,7 @@ from distributor.app import App
 from distributor.reception import Choice, Wish
 from subscribers import store as audience
 from subscribers.model import Evidence
-from tests.workspace import MONDAY, Clock, mails, opened, subscribe, workspace, write_article
+from tests.workspace import MONDAY, Clock, mails, opened, subscribe, text_of, workspace, write_article
 
 TWO = """
 topics = ["Science", "Sport"]
@@ -52,7 +52,7 @@ def asked(app: App, clock: Clock, *newsletters: str, address: str = ADA) -> None
 def link(folder: Path, kind: str, *, to: str = ADA) -> str:
     """The token of the newest link of that kind that was mailed to an address."""
     mail = [one for one in mails(folder) if to in one["To"]][-1]
-    found = re.search(rf"https://mail\.news\.example/{kind}/(\S+)", mail.get_body(("plain",)).get_content())
+    found = re.search(rf"https://mail\.news\.example/{kind}/(\S+)", text_of(mail))
     assert found
     return found[1]
 
@@ -80,7 +80,7 @@ def test_who_asks_is_a_reader_once_they_confirm(app: App, tmp_path: Path, clock:
     clock.go_on(days=1)
     app.run_once()
     assert len(mails(tmp_path)) == 2
-    text = mails(tmp_path)[-1].get_body(("plain",)).get_content()
+    text = text_of(mails(tmp_path)[-1])
     assert "after" in text
     assert "before" not in text
 
@@ -195,7 +195,7 @@ def test_who_comes_back_at_once_misses_nothing(app: App, tmp_path: Path, clock: 
     app.reception.choose(token, {"morning": Choice()}, evidence=evidence(clock))
     clock.go_on(days=1)
     app.run_once()
-    assert "meanwhile" in mails(tmp_path)[-1].get_body(("plain",)).get_content()
+    assert "meanwhile" in text_of(mails(tmp_path)[-1])
 
 
 def test_an_address_moves_when_the_new_one_says_so(app: App, tmp_path: Path, clock: Clock):
@@ -240,7 +240,7 @@ def test_who_pauses_gets_what_was_new_afterwards(app: App, tmp_path: Path, clock
     write_article(tmp_path, "back", published_at=clock() - timedelta(hours=1))
     clock.go_on(days=1)
     app.run_once()
-    text = mails(tmp_path)[-1].get_body(("plain",)).get_content()
+    text = text_of(mails(tmp_path)[-1])
     assert all(f"day{day}" in text for day in range(3))
     assert "back" in text
 
@@ -276,3 +276,41 @@ def test_questions_are_in_the_ledger(app: App, tmp_path: Path, clock: Clock):
     assert (campaign.slot, campaign.state) == (f"confirmation {MONDAY:%Y-%m-%d}", "done")
     found = app.balance(campaign.id)
     assert (found.candidates, found.accepted, found.gap) == (3, 3, 0)
+
+
+def test_a_new_reader_is_welcomed_with_what_the_others_have_had(
+    tmp_path: Path, database_url: str, clock: Clock
+):
+    """At once the newest articles, and none of them again: not in the next edition, nor who comes back."""
+    newsletter = 'welcome = "edition"\nmax_articles = 2\n'
+    with opened(workspace(tmp_path, database=database_url, newsletter=newsletter), clock) as app:
+        app.scan()
+        subscribe(app, "others@example.org")
+        for name in ("one", "two", "three"):
+            write_article(tmp_path, name, published_at=clock())
+        clock.go_on(hours=1)
+        app.run_once()
+        write_article(tmp_path, "newest", published_at=clock())
+        app.scan()
+        asked(app, clock)
+        app.reception.confirm(link(tmp_path, "confirm"), evidence(clock))
+        app.run_once()
+        welcome = theirs(tmp_path)[-1]
+        assert [name for name in ("one", "two", "three", "newest") if name in welcome] == ["two", "three"]
+        clock.go_on(days=1)
+        app.run_once()
+        edition = theirs(tmp_path)[-1]
+        assert [name for name in ("one", "two", "three", "newest") if name in edition] == ["newest"]
+        app.reception.unsubscribe(link(tmp_path, "unsubscribe"), evidence(clock))
+        clock.go_on(days=3)
+        asked(app, clock)
+        app.reception.confirm(link(tmp_path, "confirm"), evidence(clock))
+        app.run_once()
+        again = theirs(tmp_path)[-1]
+        assert [name for name in ("one", "two", "three", "newest") if name in again] == []
+
+
+def theirs(folder: Path) -> list[str]:
+    """The texts of what was mailed to Ada, below the newsletter's name, in order."""
+    texts = [text_of(mail) for mail in mails(folder) if ADA in mail["To"]]
+    return [text.split("====")[-1] for text in texts]

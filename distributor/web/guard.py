@@ -6,7 +6,8 @@ Plain ASGI: a layer that reads and builds requests anew would cost more than all
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
@@ -89,7 +90,7 @@ async def fault(request: Request, error: Exception) -> Response:
     return PlainTextResponse("Something went wrong here; it was noted.\n", status_code=500)
 
 
-ANSWERS: Mapping[type[Exception], Callable[[Request, Exception], Awaitable[Response]]] = {
+ANSWERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     TooLarge: too_large,
     DatabaseError: away,
     Busy: away,
