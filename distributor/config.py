@@ -342,6 +342,21 @@ class Channel(_Table):
     lint: Lint = "warn"
 
 
+class Segment(_Table):
+    """Readers who have all of this in common; what is left out is not asked for."""
+
+    list: str | None = None  # a newsletter
+    state: Literal["unconfirmed", "confirmed", "unsubscribed"] | None = None
+    cadence: Cadence | None = None
+    topics: tuple[Topic, ...] = ()  # one of them, or everything
+    locale: Language | None = None  # "de" means de-AT too
+    timezone: ZoneName | None = None
+    attributes: Mapping[str, str] = {}
+    joined_from: date | None = None  # the first day, in the site's time zone
+    joined_before: date | None = None  # the day after the last
+    suppressed: bool | None = None  # whether nothing may be sent to them
+
+
 class Pictures(_Table):
     """Limits for pictures that are fetched."""
 
@@ -363,6 +378,7 @@ class Config(_Table):
     providers: Mapping[Name, Provider] = {}
     newsletters: Mapping[Name, Newsletter] = {}
     channels: Mapping[Name, Channel] = {}
+    segments: Mapping[Name, Segment] = {}
 
     @property
     def home(self) -> Path:
@@ -602,6 +618,14 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
                 line=_line_of(source, ["channels", name]),
                 reason=f"{name!r} is a newsletter and a channel",
                 remedy="give one of them another name",
+            )
+    for name, segment in config.segments.items():
+        if segment.list is not None and segment.list not in config.newsletters:
+            yield Problem(
+                path=path,
+                line=_line_of(source, ["segments", name, "list"]),
+                reason=f"segments.{name}.list: there is no newsletter {segment.list!r}",
+                remedy="name one of: " + (", ".join(config.newsletters) or "(none yet)"),
             )
 
 

@@ -58,6 +58,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "limits": config.Limits,
     "[newsletters.NAME]": config.Newsletter,
     "[channels.NAME]": config.Channel,
+    "[segments.NAME]": config.Segment,
 }
 
 
@@ -356,7 +357,7 @@ def test_the_subscribers_file_shown_can_be_imported(workspace: Path) -> None:
     add_newsletter(workspace / "distributor.toml", "weekend", template="digest")
     (workspace / "shown.csv").write_text(text, encoding="utf-8")
     result = orjson.loads(run("distributor subscribers import shown.csv --json").stdout)
-    assert (result["rows"], result["problems"]) == (3, [])
+    assert (result["rows"], result["problems"]) == (4, [])
 
 
 def names(row: list[str]) -> list[str]:

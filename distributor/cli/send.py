@@ -24,6 +24,9 @@ def send(
         ),
     ] = None,
     to: Annotated[str | None, typer.Option(metavar="ADDRESS", help="Only to this subscriber.")] = None,
+    segment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Only to the readers of this segment.")
+    ] = None,
     since: SinceOption = None,
     dry_run: DryRunOption = False,
     yes: YesOption = False,
@@ -37,7 +40,7 @@ def send(
     """
     with console.app(rehearsal=dry_run) as app:
         app.scan(since=console.a_moment(since))
-        order = app.order(newsletter, article or [], to=to)
+        order = app.order(newsletter, article or [], to=to, segment=segment)
         draft = app.draft(order)
         count = sum(cohort.size for cohort in draft.cohorts) - sum(draft.excluded.values())
         titles = [draft.articles[key].title for key in dict.fromkeys(k for c in draft.chosen() for k in c)]

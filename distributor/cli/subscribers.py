@@ -9,33 +9,40 @@ from typing import TYPE_CHECKING, Annotated, Literal, TextIO
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import Commands, JsonOption, several
+from distributor.cli.console import Commands, JsonOption, YesOption, several
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
+    from distributor.app import App
+    from subscribers.model import Subscriber, Subscription
     from subscribers.transfer import Imported
 
-app = Commands(help="The audience: list, show, add, import, export.", no_args_is_help=True)
+app = Commands(help="The audience: list, show, add, import, export, erase.", no_args_is_help=True)
 Newsletter = Annotated[str | None, typer.Option(metavar="NAME", help="Of this newsletter only.")]
+Segment = Annotated[str | None, typer.Option(metavar="NAME", help="Of this segment only.")]
 Address = Annotated[str, typer.Argument(help="In upper or lower case.")]
 
 
 @app.command("list")
 def list_(
     newsletter: Newsletter = None,
+    segment: Segment = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many.")] = 50,
     json: JsonOption = False,
 ) -> None:
     """List subscribers and their subscriptions.
 
-    Example:
+    Examples:
       distributor subscribers list --newsletter morning
+      distributor subscribers list --segment northern
     """
     from itertools import islice
 
     with console.app() as program:
         if newsletter:
             console.known(newsletter, program.config.newsletters)
-        people = islice(program.everybody(newsletter=newsletter), limit)
+        people = islice(program.everybody(newsletter=newsletter, segment=segment), limit)
         if json:
             console.document({"subscribers": list(people)})
             return
@@ -45,7 +52,7 @@ def list_(
                 (
                     f"{person.address}\n  {person.name}" if person.name else person.address,
                     place.list,
-                    person.suppressed or place.state,
+                    _state(person, place, program.clock()),
                     place.cadence,
                     ", ".join(place.topics) or "everything",
                 )
@@ -75,11 +82,29 @@ def show(address: Address, json: JsonOption = False) -> None:
         shown = f"{person.name} <{person.address}>" if person.name else person.address
         console.say(f"{shown}, since {person.created_at:%Y-%m-%d}")
         if person.suppressed:
-            console.say(f"suppressed: {person.suppressed}")
+            end = f", until {console.moment(person.suppressed_until, program.zone)}"
+            console.say(f"suppressed: {person.suppressed}{end if person.suppressed_until else ''}")
+        chosen = {"time zone": person.timezone, "language": person.locale, **person.attributes}
+        if person.hour is not None:
+            chosen["hour"] = f"{person.hour}:00"
+        for name, value in chosen.items():
+            if value:
+                console.say(f"{name}: {value}")
         for place in person.subscriptions:
             topics = ", ".join(place.topics) or "everything"
             served = f"served through article {place.served_through}"
-            console.say(f"  {place.list}: {place.state}, {place.cadence}, {topics}; {served}")
+            until = console.moment(place.paused_until, program.zone)
+            rests = _state(person, place, program.clock()) == "paused"
+            end = f" (takes a break until {until})" if rests else ""
+            console.say(f"  {place.list}: {place.state}{end}, {place.cadence}, {topics}; {served}")
+
+
+def _state(person: Subscriber, place: Subscription, now: datetime) -> str:
+    if person.suppressed:
+        return person.suppressed
+    if place.state == "confirmed" and place.paused_until and place.paused_until > now:
+        return "paused"
+    return place.state
 
 
 @app.command()
@@ -104,26 +129,27 @@ def add(
     Example:
       distributor subscribers add ada@example.org --newsletter morning --topics harbour,culture
     """
-    import csv
-    import io
+    from subscribers.model import Entry, normal_address, plain
 
-    row = io.StringIO()
-    writer = csv.writer(row)
-    given = {"topics": topics, "cadence": cadence}
-    known = {"email": address, "name": name, "newsletters": ";".join(newsletter), "state": "confirmed"}
-    cells = known | {column: value for column, value in given.items() if value is not None}
-    writer.writerow(cells)
-    writer.writerow(cells.values())
-    row.seek(0)
     with console.app() as program:
         for one in newsletter:
             console.known(one, program.config.newsletters)
-        result = program.import_subscribers(row)
-    for problem in result.problems:
-        console.complain(f"{address}: {problem.reason}")
+        try:
+            known = normal_address(address)
+        except ValueError as error:
+            console.complain(f"{address}: {error}")
+            raise typer.Exit(1) from None
+        entry = Entry(
+            address=known,
+            lists=tuple(dict.fromkeys(newsletter)),
+            name=plain(name, at_most=200),
+            topics=None if topics is None else tuple(topics.split(",")),
+            cadence=cadence,
+            state="confirmed",
+        )
+        result = program.add_subscriber(entry)
     if result.left_alone:
         console.complain(f"{address} unsubscribed or is suppressed, and stays so")
-    if result.problems or result.left_alone:
         raise typer.Exit(1)
     console.say(f"{address} gets {', '.join(newsletter)}.")
 
@@ -141,9 +167,10 @@ def import_(
 ) -> None:
     """Import subscribers from CSV.
 
-    The columns are email, name, newsletters, topics, cadence, timezone, locale and state, of which only email
-    has to be there. Rows that cannot be used are listed by line; the others are imported. Importing a file
-    again changes nothing, and brings nobody back who left.
+    The columns are email, name, newsletters, topics, cadence, timezone, locale, state and a few more, of
+    which only email has to be there. What Mailchimp, listmonk, Ghost, Substack and Buttondown export is
+    recognised. Rows that cannot be used are listed by line; the others are imported. Importing a file again
+    changes nothing, and brings nobody back who left.
 
     Example:
       distributor subscribers import readers.csv --newsletter morning
@@ -173,6 +200,8 @@ def import_(
     else:
         for problem in result.problems:
             console.complain(f"{file}:{problem.line}: {problem.reason}")
+        if result.program:
+            console.say(f"This is what {result.program} exports.")
         console.say(_summary(result))
     if result.problems:
         raise typer.Exit(1)
@@ -210,23 +239,66 @@ def export(
         Path | None, typer.Argument(dir_okay=False, help="Where to; standard output without it.")
     ] = None,
     newsletter: Newsletter = None,
+    segment: Segment = None,
+    person: Annotated[
+        str | None,
+        typer.Option(metavar="ADDRESS", help="All that is known of this subscriber, as JSON."),
+    ] = None,
 ) -> None:
     """Export subscribers as CSV that `import` reads.
 
-    Example:
+    With --person, all that is known of one of them, as JSON.
+
+    Examples:
       distributor subscribers export readers.csv
+      distributor subscribers export ada.json --person ada@example.org
     """
     with console.app() as program:
         if newsletter:
             console.known(newsletter, program.config.newsletters)
         if file is None:
-            program.export_subscribers(sys.stdout, newsletter=newsletter)
+            _write(program, sys.stdout, newsletter, segment, person)
             return
         partial = file.with_name(f".{file.name}.partial")
         try:
             with partial.open("w", encoding="utf-8", newline="") as out:
-                count = program.export_subscribers(out, newsletter=newsletter)
+                written = _write(program, out, newsletter, segment, person)
             partial.replace(file)
         finally:
             partial.unlink(missing_ok=True)
-        console.say(f"{several(count, 'subscription')} in {file}")
+        console.say(f"{written} in {file}")
+
+
+def _write(
+    program: App, file: TextIO, newsletter: str | None, segment: str | None, person: str | None
+) -> str:
+    """Write what was asked for; what it is."""
+    if person is None:
+        count = program.export_subscribers(file, newsletter=newsletter, segment=segment)
+        return several(count, "subscription")
+    import json
+
+    json.dump(program.personal_data(person), file, indent=2, ensure_ascii=False, default=str)
+    file.write("\n")
+    return "All that is known of them"
+
+
+@app.command()
+def erase(address: Address, yes: YesOption = False, json: JsonOption = False) -> None:
+    """Forget a subscriber.
+
+    Their row, their subscriptions and what stands beside their consents go. What stays is the hash of the
+    address, so that no import brings them back, and a proof that they were erased.
+
+    Example:
+      distributor subscribers erase ada@example.org
+    """
+    with console.app() as program:
+        person = program.subscriber(address)
+        console.confirm(f"Forget {person.address} for ever?", yes=yes)
+        proof = program.erase_subscriber(address)
+        if json:
+            console.document(proof)
+            return
+        console.say(f"Erased: subscriber {proof.subscriber}, {several(proof.subscriptions, 'subscription')}.")
+        console.say(f"Their address is known from now on only as {proof.address_hash}.")

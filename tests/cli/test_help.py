@@ -18,6 +18,7 @@ COMMANDS = (
     "campaigns list", "campaigns show", "campaigns approve", "campaigns pause", "campaigns resume",
     "campaigns cancel", "campaigns retry", "campaigns settle",
     "subscribers list", "subscribers show", "subscribers add", "subscribers import", "subscribers export",
+    "subscribers erase",
     "db upgrade", "db status",
 )  # fmt: skip
 
