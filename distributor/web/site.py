@@ -17,10 +17,13 @@ from starlette.types import ASGIApp
 
 from distributor.app import App
 from distributor.errors import DistributorError
+from distributor.web.archive import Archive
 from distributor.web.guard import ANSWERS, Guard
 from distributor.web.hooks import EmailHooks, SiteHook
 from distributor.web.intake import Intake
 from distributor.web.media import Media
+from distributor.web.pages import Pages
+from distributor.web.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +42,7 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
         docs_url=None,
         redoc_url=None,
         lifespan=web.lifespan,
-        exception_handlers=dict(ANSWERS),
+        exception_handlers=web.pages.answers(ANSWERS),  # type: ignore[arg-type]
     )
     api.router.routes[:0] = web.routes  # before FastAPI's own: webhooks come by the thousand
     return Guard(api, is_secure=app.config.web.public_url.startswith("https://"))
@@ -50,6 +53,7 @@ class _Web:
 
     def __init__(self, app: App, published: Callable[[], None] | None) -> None:
         self._app = app
+        self.pages = Pages(app)
         self._kept = _Bell()
         self._deployed = _Bell()
         self._intake = Intake(app.database, after=self._kept.ring)
@@ -61,6 +65,9 @@ class _Web:
             *EmailHooks(self._app, self._intake).routes,
             *SiteHook(self._app, self._published).routes,
             *Media(self._app.config.pictures.path).routes,
+            *self.pages.routes,
+            *Visitors(self._app, self.pages).routes,
+            *Archive(self._app, self.pages).routes,
             Route("/healthz", _is_alive, methods=["GET", "HEAD"]),
             Route("/readyz", self._is_ready, methods=["GET", "HEAD"]),
         ]
