@@ -2,6 +2,7 @@
 # make test   what CI runs: format, lint, types, import contracts, tests
 # make bench  figures with their targets, into benchmarks/results/
 # make bench-send  whole sending to simulated vendors, up to a million readers: 20 minutes
+# make bench-web  events that providers report, a million readers imported, a page among them
 # make chaos  a thousand runs each of mail and of posts, in which everything is killed, into benchmarks/results/ (70 minutes)
 # make pds    install a real Bluesky server for tests that post to one: 560 MB, two minutes, once
 # make lock   pin the newest releases that pyproject.toml allows
@@ -12,7 +13,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-send pds lock clean
+.PHONY: help demo test check format bench bench-send bench-web pds lock clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -51,6 +52,9 @@ bench: $(VENV)/.dev
 
 bench-send: $(VENV)/.dev
 	$(BIN)/python -m benchmarks.send
+
+bench-web: $(VENV)/.dev
+	$(BIN)/python -m benchmarks web
 
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos

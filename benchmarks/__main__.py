@@ -20,6 +20,7 @@ from benchmarks import (
     report,
     scan,
     smtp,
+    web,
 )
 from benchmarks.measure import Figure
 from benchmarks.targets import TARGETS
@@ -36,6 +37,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "limits": limits.figures,
     "networks": networks.figures,
     "beside": beside.figures,
+    "web": web.figures,
 }
 
 

@@ -95,6 +95,10 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {  # benchmark -> figure -> target
     "networks": {
         "one article to 10 networks": Target(10, 3),
     },
+    "web": {
+        "events verified, kept and answered, 1 process": Target(2_500, 5_000),
+        "CSV of 1,000,000 rows": Target(20_000, 60_000),
+    },
     "cli": {
         "distributor --help": Target(0.4, 0.25),
         "distributor articles, 10,000 files": Target(0.8, 0.5),

@@ -37,6 +37,9 @@ OUTCOMES = {  # what is reported -> what became of the message
 }  # an unknown kind says nothing, and a new subscription is not of the message
 
 
+SILENCING = (EventType.BOUNCED, EventType.COMPLAINED, EventType.REJECTED, EventType.UNSUBSCRIBED)
+
+
 def rows_of(provider: str, told: Iterable[Event], *, mark: str, received_at: datetime) -> list[EventRow]:
     """Events as they are kept; *mark* tells this installation's messages from every other's."""
     return [_row(provider, one, mark, received_at) for one in told]
@@ -132,7 +135,7 @@ def _silence(db: Connection, found: Sequence[EventRow], people: dict[int, int | 
         person = people[event.number]
         if event.type is EventType.COMPLAINED:
             _suppress(db, event, person, audience.COMPLAINED, now)
-        elif event.type is EventType.BOUNCED and event.bounce_class == "hard":
+        elif event.type in (EventType.BOUNCED, EventType.REJECTED) and event.bounce_class == "hard":
             _suppress(db, event, person, audience.BOUNCED, now)
         elif event.type is EventType.BOUNCED and person is not None:
             softly[person] = event

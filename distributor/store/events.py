@@ -63,15 +63,23 @@ def keep(db: Connection, rows: Iterable[EventRow]) -> None:
 
 
 def waiting(db: Connection, *, limit: int) -> list[EventRow]:
-    """The oldest events from which nothing followed yet, held until the transaction ends."""
+    """The oldest events from which nothing followed yet, held until the transaction ends; without raw."""
     query = (
-        select(*(event.c[name] for name in (*_KEPT, "number")))
+        select(*(event.c[name] for name in _FOLLOWED))
         .where(event.c.applied_at.is_(None))
         .order_by(event.c.number)
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [EventRow(**{**row._mapping, "type": EventType(row.type)}) for row in db.execute(query)]
+    return [
+        EventRow(**dict(zip(_FOLLOWED, row, strict=True)) | {"type": EventType(row.type)})
+        for row in db.execute(query)
+    ]
+
+
+_FOLLOWED = tuple(
+    name for name in (*_KEPT, "number") if name not in ("raw", "description", "user_agent", "link")
+)
 
 
 def applied(db: Connection, people: Mapping[int, int | None], *, now: datetime) -> None:

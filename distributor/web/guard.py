@@ -100,14 +100,12 @@ ANSWERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, 
 
 def bounded(scope: Scope, receive: Receive) -> Receive:
     """*receive*, as long as the body is no larger than its path allows."""
-    most = next(size for beginning, size in MOST_BYTES.items() if scope["path"].startswith(beginning))
-    told = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    path = scope["path"]
+    most = next(size for beginning, size in MOST_BYTES.items() if path.startswith(beginning))
     come = 0
 
     async def receiving() -> Message:
         nonlocal come
-        if told.isdigit() and int(told) > most:
-            raise TooLarge(f"more than {most:,} bytes are not taken here")
         message = await receive()
         come += len(message.get("body", b""))
         if come > most:

@@ -35,9 +35,11 @@ class _Load:
 class Intake:
     """Keeps events; `run` has to be under way."""
 
-    def __init__(self, database: Database, *, after: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self, database: Database, *, after: Callable[[Sequence[EventRow]], None] = lambda rows: None
+    ) -> None:
         self._database = database
-        self._after = after  # each time that something was kept
+        self._after = after  # told what was kept
         self._load = _Load()
         self._bell = anyio.Event()
 
@@ -71,7 +73,7 @@ class Intake:
             finally:
                 load.is_over.set()
             if load.error is None:
-                self._after()
+                self._after(load.rows)
 
     def _write(self, rows: list[EventRow]) -> None:
         with self._database.write() as db:

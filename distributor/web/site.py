@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import anyio
 from anyio import to_thread
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from distributor.app import App
 from distributor.errors import DistributorError
+from distributor.outcomes import SILENCING
+from distributor.store.events import EventRow
 from distributor.web.archive import Archive
 from distributor.web.guard import ANSWERS, Guard
 from distributor.web.hooks import EmailHooks, SiteHook
@@ -27,7 +30,9 @@ from distributor.web.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
+REPORTS = "/webhooks/email/"
 AGAIN = 10.0  # seconds after which events are followed up, though nothing came
+TOGETHER = 1.0  # seconds in which events gather that silence nobody
 
 
 def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
@@ -44,8 +49,15 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
         lifespan=web.lifespan,
         exception_handlers=web.pages.answers(ANSWERS),  # type: ignore[arg-type]
     )
-    api.router.routes[:0] = web.routes  # before FastAPI's own: webhooks come by the thousand
-    return Guard(api, is_secure=app.config.web.public_url.startswith("https://"))
+    api.router.routes[:0] = web.routes
+    # Reports come by the thousand: they pass none of the layers that pages and the API want.
+    reports = Starlette(routes=web.reports, exception_handlers=dict(ANSWERS))
+
+    async def either(scope: Scope, receive: Receive, send: Send) -> None:
+        is_report = scope["type"] == "http" and scope["path"].startswith(REPORTS)
+        await (reports if is_report else api)(scope, receive, send)
+
+    return Guard(either, is_secure=app.config.web.public_url.startswith("https://"))
 
 
 class _Web:
@@ -54,15 +66,15 @@ class _Web:
     def __init__(self, app: App, published: Callable[[], None] | None) -> None:
         self._app = app
         self.pages = Pages(app)
-        self._kept = _Bell()
+        self._kept, self._urgent = _Bell(), _Bell()
         self._deployed = _Bell()
-        self._intake = Intake(app.database, after=self._kept.ring)
+        self._intake = Intake(app.database, after=self._was_kept)
+        self.reports = EmailHooks(app, self._intake).routes
         self._published = published or self._deployed.ring
 
     @property
     def routes(self) -> list[BaseRoute]:
         return [
-            *EmailHooks(self._app, self._intake).routes,
             *SiteHook(self._app, self._published).routes,
             *Media(self._app.config.pictures.path).routes,
             *self.pages.routes,
@@ -76,23 +88,37 @@ class _Web:
     async def lifespan(self, _api: Any) -> AsyncIterator[None]:
         async with anyio.create_task_group() as group:
             group.start_soon(self._intake.run)
-            group.start_soon(self._again_and_again, self._kept, self._app.follow_up)
-            group.start_soon(self._again_and_again, self._deployed, self._app.look, None)
+            group.start_soon(self._follow_up)
+            group.start_soon(self._look)
             yield
             group.cancel_scope.cancel()
 
-    async def _again_and_again(
-        self, bell: _Bell, step: Callable[[], object], every: float | None = AGAIN
-    ) -> None:
-        """Do *step* whenever the bell was rung, and now and then besides."""
+    def _was_kept(self, rows: Sequence[EventRow]) -> None:
+        self._kept.ring()
+        if any(row.type in SILENCING for row in rows):
+            self._urgent.ring()
+
+    async def _follow_up(self) -> None:
+        """Do what follows from events: at once where an address is to be silent, else for many together."""
         while True:
-            with anyio.move_on_after(every):
-                await bell.wait()
-            try:
-                with anyio.CancelScope(shield=True):
-                    await to_thread.run_sync(step)
-            except DistributorError as error:  # the next time finds it mended, or says so again
-                log.warning("%s", error)
+            with anyio.move_on_after(AGAIN):
+                await self._kept.wait()
+                with anyio.move_on_after(TOGETHER):
+                    await self._urgent.wait()
+            await self._do(self._app.follow_up)
+
+    async def _look(self) -> None:
+        """Look at the site whenever it was deployed."""
+        while True:
+            await self._deployed.wait()
+            await self._do(self._app.look)
+
+    async def _do(self, step: Callable[[], object]) -> None:
+        try:
+            with anyio.CancelScope(shield=True):
+                await to_thread.run_sync(step)
+        except DistributorError as error:  # the next time finds it mended, or says so again
+            log.warning("%s", error)
 
     async def _is_ready(self, _request: Request) -> Response:
         await to_thread.run_sync(self._app.database.version)
