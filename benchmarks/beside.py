@@ -20,7 +20,7 @@ from distributor.config import load
 from tests.simulator.control import Handle, simulator
 from tests.workspace import SITE, write_article
 
-READERS, OTHERS = 60_000, 20_000
+READERS, OTHERS = 300_000, 20_000
 LONGEST = 120  # seconds
 TROUBLES: Mapping[str, Sequence[Mapping[str, Any]]] = {  # of the other newsletter's provider
     "throttled": [{"effect": "busy", "retry_after": 1}],
