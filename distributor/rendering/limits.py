@@ -72,6 +72,7 @@ class Network:
     alt: TextLimit | None = None  # None: the network takes no alternative text
     links: Literal["facets", "text", "none"]
     links_at_most: int | None = None
+    mentions: bool = False  # an account named with @ in the text is told
     bare_links: bool = False  # example.com is an address too
     url_weight: int | None = None  # what an address counts, whatever its length
     card: Literal["ours", "theirs", "none"]

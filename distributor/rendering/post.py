@@ -88,6 +88,8 @@ def _parts(rest: str, network: limits.Network, most: int) -> Iterator[str]:
         if not rest:
             return
         part = text.fit(rest, network)
+        if not part:
+            return
         yield part
         rest = "" if part == rest else rest[len(part.removesuffix(text.ELLIPSIS)) :].strip()
 
@@ -121,6 +123,8 @@ def roundup(
         raise Refused(f"{network.name} takes no post without a picture, and a roundup has none")
     site = publication.base_url if channel.link == "url" and network.links != "none" else ""
     titles = [text.clean(article.title) for article in articles]
+    if network.mentions:
+        titles = list(map(text.unmentioned, titles))
     for shown in range(len(titles), -1, -1):
         written = render(
             environment,
@@ -162,6 +166,8 @@ def _words(publication: Publication, channel: Channel, article: Article, utm: Ma
     network = limits.network(channel.network)
     title = text.clean(article.title) or text.clean(article.summary) or text.clean(publication.title)
     summary = text.clean(article.summary)
+    if network.mentions:  # whoever wrote them did not write to anybody there; own words may
+        title, summary = text.unmentioned(title), text.unmentioned(summary)
     own = text.clean(article.wishes.text.get(channel.network) or article.wishes.social_text or "", lines=True)
     if channel.link != "url":
         title = text.unlinked(title, bare=network.bare_links) or text.clean(publication.title)
@@ -284,7 +290,7 @@ class _Composed:
 def _composed(writer: _Writer, words: _Words) -> _Composed:
     """The most of *words* that the network takes."""
     name = writer.network.name
-    if chosen := next(filter(writer.accepts, _reductions(words, writer.accepts)), None):
+    if chosen := next(filter(writer.accepts, _attempts(words, writer)), None):
         notes = tuple(_cut_notes(words, chosen, writer.channel, name))
         written = writer.write(chosen)
         return _Composed(text=written, own=chosen.own, links=_carries(written, chosen), notes=notes)
@@ -300,8 +306,25 @@ def _carries(written: str, words: _Words) -> bool:
     return bool(words.address) and ((words.link or words.address or "") in written)
 
 
+def _attempts(words: _Words, writer: _Writer) -> Iterator[_Words]:
+    """*words*, then less and less of them; the first that is accepted is the one to take.
+
+    Words that cannot be cut, such as an address of thousands of letters, give way to the title, and such a
+    title to the publication's name. Only then the link stands alone, and is left out last.
+    """
+    wordless = replace(words, own="", link=_visible(words.address, "", writer.network))
+    nameless = replace(wordless, title=text.clean(writer.publication.title))
+    variants = list(dict.fromkeys((words, wordless, nameless)))
+    for variant in variants:
+        yield from _reductions(variant, writer.accepts)
+    if wordless.link:
+        yield replace(wordless, title="", summary="", hashtags=())
+    for variant in variants:
+        yield from _beginning(replace(variant, summary="", hashtags=(), link=""), writer.accepts)
+
+
 def _reductions(words: _Words, accepts: Callable[[_Words], bool]) -> Iterator[_Words]:
-    """*words*, then less and less of them; the first that is accepted is the one to take."""
+    """*words*, then less and less of them, but always the link."""
     cut = words
     for kept in range(len(words.hashtags), -1, -1):
         fewer = replace(words, hashtags=words.hashtags[:kept])
@@ -313,9 +336,15 @@ def _reductions(words: _Words, accepts: Callable[[_Words], bool]) -> Iterator[_W
         yield cut
     bare = replace(words, hashtags=(), summary="")
     yield bare
+    yield from _beginning(bare, accepts)
+
+
+def _beginning(words: _Words, accepts: Callable[[_Words], bool]) -> Iterator[_Words]:
+    """*words* with as much of its own words, or else of its title, as is accepted; nothing if none is."""
     said = "own" if words.own else "title"
-    yield _cut(bare, said, accepts)
-    yield _cut(replace(bare, link=""), said, accepts)
+    cut = _cut(words, said, accepts)
+    if getattr(cut, said):
+        yield cut
 
 
 def _cut(words: _Words, said: str, accepts: Callable[[_Words], bool]) -> _Words:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from html import escape
 from itertools import pairwise
 from typing import Literal
@@ -23,7 +23,8 @@ ELLIPSIS = "…"
 LONGEST_WORD = 60  # graphemes; a longer run without a space is no word, and may be cut
 POINTS_PER_UNIT = 20  # a text of more code points for each unit of its limit is taken as too long, uncounted
 
-_GRAPHEME = regex.compile(r"\X")
+# UAX 29; flags are paired here, because \X counts a row of them from its beginning at each.
+_GRAPHEME = regex.compile(r"\p{Regional_Indicator}{2}[\p{GCB=Extend}\p{GCB=SpacingMark}\u200D]*+|\X")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,9 +79,26 @@ def fit(text: str, network: str | limits.Network, *, with_picture: bool = False)
 
 
 def clip(text: str, limit: limits.TextLimit) -> str:
-    """*text*, or as much of it as *limit* allows and an ellipsis; see `longest`."""
+    """*text*, or as much of it as *limit* allows and an ellipsis; see `longest`.
+
+    What cannot be cut so, such as an endless address, is cut between graphemes: there is nothing to click.
+    """
     far = limit.at_most * POINTS_PER_UNIT
-    return longest(text, lambda cut: len(cut) <= far and count(cut, limit.counted) <= limit.at_most)
+
+    def accepts(cut: str) -> bool:
+        return len(cut) <= far and count(cut, limit.counted) <= limit.at_most
+
+    return longest(text, accepts) or _torn(text[:far], accepts)
+
+
+def _torn(text: str, accepts: Callable[[str], bool]) -> str:
+    letters = graphemes(text)
+    kept = bisect_left(range(1, len(letters)), True, key=lambda end: not accepts(_beginning(letters, end)))
+    return _beginning(letters, kept) if kept else ""
+
+
+def _beginning(letters: Sequence[str], end: int) -> str:
+    return "".join(letters[:end]) + ELLIPSIS
 
 
 def longest(text: str, accepts: Callable[[str], bool]) -> str:
@@ -219,15 +237,32 @@ def graphemes(text: str) -> list[str]:
 def clean(text: str, *, lines: bool = False) -> str:
     """*text* as it can stand in a post: NFC, no controls, single spaces, and one line unless *lines*.
 
-    Marks that turn the direction of all that follows go too, and halves of surrogate pairs, which cannot be
-    written as UTF-8.
+    Marks that turn the direction of all that follows go too, halves of surrogate pairs, which cannot be
+    written as UTF-8, and what piles up on one letter. A text of which nothing is to be seen is empty.
     """
-    text = unicodedata.normalize("NFC", regex.sub(r"\R", "\n", text))
-    text = regex.sub(r"[\p{Cs}\p{Noncharacter_Code_Point}\uFEFF\u202D\u202E]|(?![\n\t])\p{Cc}", "", text)
+    text = _UNFIT.sub("", regex.sub(r"\R", "\n", text))
+    text = unicodedata.normalize("NFC", _PILED.sub(r"\1", text))
+    if not _VISIBLE.search(text):
+        return ""
     if not lines:
         return " ".join(text.split())
     text = regex.sub(r"[^\S\n]+", " ", text)
     return str(regex.sub(r"\n{3,}", "\n\n", regex.sub(r" ?\n ?", "\n", text))).strip()
+
+
+_UNFIT = regex.compile(r"[\p{Cs}\p{Noncharacter_Code_Point}\uFEFF\u202A-\u202E]|(?![\n\t])\p{Cc}")
+MOST_MARKS = 16  # on one letter, and of what nobody sees (DI); no script piles up more
+_PILED = regex.compile(rf"([\p{{M}}\p{{DI}}]{{{MOST_MARKS}}})[\p{{M}}\p{{DI}}]+")
+_VISIBLE = regex.compile(r"[^\s\p{M}\p{Cc}\p{Cf}\p{DI}\u2800]")  # U+2800: an empty cell of Braille
+
+
+def unmentioned(text: str) -> str:
+    """*text* with every @ kept from naming an account, by a word joiner, which nobody sees."""
+
+    def parted(plain: str) -> str:
+        return str(regex.sub(r"(?<![A-Za-z0-9_])[@＠](?=[\w\[])", "\\g<0>\N{WORD JOINER}", plain))
+
+    return _outside(text, ("link", "domain"), parted, lambda span: span.text)
 
 
 def _utf16(text: str) -> int:
@@ -252,10 +287,18 @@ def _addresses(text: str) -> Iterator[tuple[int, int, str]]:
     # Imported here: its tables take a third of a second, and most commands count nothing.
     from twitter_text.extract_urls import is_valid_url
 
-    for found in _address().finditer(text):
-        scheme, domain = found["scheme"], found["domain"]
-        if scheme and is_valid_url(found["url"], scheme, domain):
-            yield found.start("url"), found.end("url"), "x" * 23
+    # Without the stand-in, a long run of letters is walked through from each of them; no host has one.
+    quick = _LONG_RUN.sub(lambda run: "a" * len(run[0]), text)
+    for word in _SCHEMED.finditer(quick):
+        for found in _address().finditer(quick, max(0, word.start() - 1), word.end()):
+            scheme, domain = found["scheme"], found["domain"]
+            if scheme and is_valid_url(found["url"], scheme, domain):
+                yield found.start("url"), found.end("url"), "x" * 23
+
+
+_SCHEMED = regex.compile(r"(?<![^ \t\r\n])[^ \t\r\n]*?://[^ \t\r\n]*")
+_LETTER = r"[^\x00-/:-@\[-`{-\x7F\s「」]"  # or a digit, or whatever has no meaning in an address
+_LONG_RUN = regex.compile(rf"(?<={_LETTER}){_LETTER}{{63,}}(?={_LETTER}{{10}})")  # after it, a scheme
 
 
 @cache
@@ -312,11 +355,19 @@ _CONJOINED = regex.compile(r"(?<=[\p{M}\u200C\u200D])\p{InCB=Consonant}")
 
 
 def _weighted(text: str) -> int:
-    """twitter-text, version 3."""
+    """twitter-text, version 3: word by word, for its patterns take time by the square of a text, or worse."""
+    return sum(map(_weight, _WORDS.findall(text)))
+
+
+_WORDS = regex.compile(r"\S+|\s+")
+
+
+@lru_cache(maxsize=4096)
+def _weight(word: str) -> int:
     from twitter_text import parse_tweet
 
-    untangled = _untangled(text)
-    dots = text.count(".") - untangled.count(".")
+    untangled = _untangled(word)
+    dots = word.count(".") - untangled.count(".")
     return int(parse_tweet(untangled).weightedLength) + 23 * dots
 
 

@@ -404,8 +404,8 @@ def test_extreme_proportions_are_bordered_not_lost(newsroom: Newsroom, size: tup
 
 
 def test_what_compresses_badly_is_still_light_enough(newsroom: Newsroom) -> None:
-    """Noise as large as a mail takes it keeps to every network's bytes, and to those of a link's card."""
-    noise = Image.merge("RGB", [Image.effect_noise((1200, 2400), 120) for _ in range(3)])
+    """Noise as wide as a mail takes it keeps to every network's bytes, and to those of a link's card."""
+    noise = Image.merge("RGB", [Image.effect_noise((1200, 1500), 120) for _ in range(3)])
     shown = newsroom.article(file_of(noise, "JPEG", quality=95))
     newsroom.pictures(shown)
     for network in CARDED:
