@@ -64,7 +64,13 @@ VENDORS: Mapping[str, Vendor] = {
         hook="sendgrid:SendGridWebhook",
         signs_with=("public_key",),
     ),
-    "ses": Vendor(at="ses:Ses", needs=("region", "key", "secret"), takes=("configuration_set",)),
+    "ses": Vendor(
+        at="ses:Ses",
+        needs=("region", "key", "secret"),
+        takes=("configuration_set",),
+        hook="ses:SesWebhook",
+        signs_with=("topics", "token", "password"),
+    ),
     "smtp": Vendor(
         at="smtp:Smtp",
         needs=("host",),

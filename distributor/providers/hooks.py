@@ -68,6 +68,18 @@ def known_by_token_of(hook: Hook, tokens: Iterable[SecretStr]) -> None:
         raise Forged("has no header `Authorization: Bearer …`, or another token than is configured here")
 
 
+def known_by_password_or_token(hook: Hook, settings: WebhookSettings) -> None:
+    """HTTP Bearer or Basic, whichever the request brings; each only where it is configured.
+
+    Raises:
+        Forged: it has another, or none.
+    """
+    if hook.headers.get("authorization", "").lower().startswith("bearer "):
+        known_by_token(hook, settings)
+    else:
+        known_by_password(hook, settings)
+
+
 def is_signed(
     message: bytes, signature: str, secrets: Iterable[SecretStr], *, digest: str = "sha256"
 ) -> bool:

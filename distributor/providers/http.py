@@ -80,8 +80,11 @@ async def exchange(
     *,
     judge: Judge = lambda answer: None,
     telling: Telling = lambda answer: False,
+    most: int = LONGEST_ANSWER,
 ) -> httpx.Response:
     """Send *request*; the answer, if the vendor accepted what it asks, or is *telling* in failing.
+
+    What comes after *most* bytes is not read.
 
     Raises:
         Refused: the vendor will never accept it (400, 422 and other 4xx).
@@ -92,7 +95,7 @@ async def exchange(
     """
     try:
         with anyio.fail_after(LONGEST_CALL):
-            answer = await _answer(opened, request)
+            answer = await _answer(opened, request, most)
     except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout) as error:
         raise TryLater(reason(f"no connection: {error or type(error).__name__}")) from error
     except (httpx.TransportError, httpx.DecodingError, TimeoutError) as error:
@@ -104,14 +107,14 @@ async def exchange(
     return answer
 
 
-async def _answer(opened: httpx.AsyncClient, request: httpx.Request) -> httpx.Response:
+async def _answer(opened: httpx.AsyncClient, request: httpx.Request, most: int) -> httpx.Response:
     """The answer, without what is too much of it."""
     answer = await opened.send(request, stream=True)
     content = bytearray()
     try:
         async for piece in answer.aiter_bytes():
             content += piece
-            if len(content) > LONGEST_ANSWER:
+            if len(content) > most:
                 break
     finally:
         await answer.aclose()
@@ -119,7 +122,7 @@ async def _answer(opened: httpx.AsyncClient, request: httpx.Request) -> httpx.Re
     return httpx.Response(
         answer.status_code,
         headers=headers,
-        content=bytes(content[:LONGEST_ANSWER]),
+        content=bytes(content[:most]),
         request=request,
         extensions=answer.extensions,
     )

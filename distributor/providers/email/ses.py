@@ -6,7 +6,7 @@ import re
 from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from email.utils import formataddr
 from typing import Any
 
@@ -18,11 +18,22 @@ from botocore.credentials import Credentials
 
 from distributor.config import Provider, mailbox
 from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
-from distributor.model import Answer, Batch, Digest, Email, Picture
-from distributor.providers import http
+from distributor.model import (
+    Answer,
+    Batch,
+    BounceClass,
+    Digest,
+    Email,
+    Event,
+    EventType,
+    Picture,
+    RejectReason,
+)
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_id, one_click_headers
 from distributor.providers.email.readers import Blank, blanks, marks, values
-from distributor.providers.protocol import Allowance, EmailLimits, Media
+from distributor.providers.email.sns import Sns
+from distributor.providers.protocol import Allowance, EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import translate
 
@@ -284,3 +295,170 @@ def allowed(body: Any) -> Allowance:
             f"the account may not send: EnforcementStatus {status}, SendingEnabled {is_enabled}"
         )
     return Allowance(per_second=per_second, per_day=per_day if per_day >= 0 else None, used=used)
+
+
+# --- what it reports (read 2026-11-23) ---
+# https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-contents.html
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+EVENTS: Mapping[str, tuple[EventType, str, str]] = {  # eventType -> ours, where it is told, and of whom
+    "Send": (EventType.SENT, "send", ""),
+    "Reject": (EventType.REJECTED, "reject", ""),  # SES found a virus
+    "Rendering Failure": (EventType.FAILED, "failure", ""),
+    "Delivery": (EventType.DELIVERED, "delivery", "recipients"),
+    "DeliveryDelay": (EventType.DEFERRED, "deliveryDelay", "delayedRecipients"),
+    "Bounce": (EventType.BOUNCED, "bounce", "bouncedRecipients"),
+    "Complaint": (EventType.COMPLAINED, "complaint", "complainedRecipients"),
+    "Open": (EventType.OPENED, "open", ""),
+    "Click": (EventType.CLICKED, "click", ""),
+    "Subscription": (EventType.UNKNOWN, "subscription", ""),  # see _subscription
+}
+BOUNCES: Mapping[str, RejectReason] = {  # bounceSubType -> ours; the class is that of the bounceType
+    "NoEmail": RejectReason.INVALID,
+    "OnAccountSuppressionList": RejectReason.BLOCKED,
+    "CustomTimeoutExceeded": RejectReason.TIMED_OUT,
+    "ContentRejected": RejectReason.SPAM,
+    "AttachmentRejected": RejectReason.BLOCKED,
+    "MessageTooLarge": RejectReason.OTHER,
+}  # any other: BOUNCED
+NO_COMPLAINTS = frozenset(
+    {"not-spam", "auth-failure"}
+)  # complaintFeedbackType: not against us, not of a reader
+REST: Mapping[EventType, Kind] = {
+    EventType.REJECTED: (EventType.REJECTED, None, RejectReason.OTHER),
+    EventType.FAILED: (EventType.FAILED, None, RejectReason.OTHER),
+    EventType.DEFERRED: (EventType.DEFERRED, "soft", None),
+}
+
+MOST_RECIPIENTS = 50  # of a message
+GREETING = "Successfully validated SNS topic"  # when a topic is made the destination of events; no JSON
+SUBSCRIBED = "AmazonSnsSubscriptionSucceeded"  # the same, for the notifications of an identity
+
+
+@dataclass(frozen=True, slots=True)
+class SesWebhook:
+    """Reports through SNS, which signs; or through EventBridge, which brings a password or a token."""
+
+    settings: Provider
+    transport: httpx.AsyncBaseTransport | None = None
+    stops_with = 400
+    _sns: Sns = field(default_factory=Sns, init=False, repr=False)
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        settings = self.settings.webhook
+        if "x-amz-sns-message-type" not in hook.headers:
+            hooks.known_by_password_or_token(hook, settings)
+            return from_event_bridge(hook)
+        said = await self._sns.notification(hook, topics=settings.topics, transport=self.transport)
+        if said is None or said.text.startswith(GREETING):
+            return ()
+        told = hooks.only(replace(hook, body=said.text.encode()))
+        if told.get("notificationType") == SUBSCRIBED:
+            return ()
+        with hooks.reading():
+            return events_of(
+                told, id_=said.id, said=told.get("eventType") or told["notificationType"], hook=hook
+            )
+
+
+def from_event_bridge(hook: Hook) -> list[Event]:
+    """https://docs.aws.amazon.com/eventbridge/latest/ref/events-ref-ses.html (read 2026-11-23)"""
+    told = hooks.only(hook)
+    with hooks.reading():
+        id_, name = hooks.own_id(told.get("id")), told["detail-type"]
+        detail = hooks.object_of(told["detail"])
+        id_ = id_ or hooks.id_of(hooks.raw_of(told))
+        return events_of(detail, id_=id_, said=detail.get("eventType") or name, hook=hook)
+
+
+def events_of(told: Mapping[str, Any], *, id_: str, said: Any, hook: Hook) -> list[Event]:
+    """One event for each reader whom it names."""
+    said = hooks.text_of(said)
+    type_, place, _ = EVENTS.get(said, (EventType.UNKNOWN, "", ""))
+    about, mail = hooks.object_of(told.get(place)), hooks.object_of(told.get("mail"))
+    kind, agent = kind_of(said, about), hooks.text_of(about.get("userAgent"))
+    readers = readers_of(said, about, mail)
+    common = Event(
+        type=kind[0],
+        id=hooks.own_id(id_),
+        occurred_at=hooks.when(about.get("timestamp") or mail.get("timestamp"), hook.received_at),
+        said=named_in_full(said, about),
+        key=_key(mail),
+        message_id=hooks.text_of(mail.get("messageId")),
+        reject_reason=kind[2],
+        bounce_class=kind[1],
+        link=hooks.text_of(about.get("link"), most=2000),
+        user_agent=agent,
+        by=hooks.hand(agent) if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=hooks.raw_of(told),
+    )
+    return [
+        replace(
+            common,
+            id=common.id if len(readers) == 1 else hooks.id_of(common.id, address),
+            address=address,
+            description=description,
+        )
+        for address, description in readers
+    ]
+
+
+def kind_of(said: str, about: Mapping[str, Any]) -> Kind:
+    type_ = EVENTS.get(said, (EventType.UNKNOWN, "", ""))[0]
+    if said == "Bounce":
+        class_: BounceClass = "hard" if about.get("bounceType") == "Permanent" else "soft"
+        return (type_, class_, BOUNCES.get(hooks.text_of(about.get("bounceSubType")), RejectReason.BOUNCED))
+    if said == "Complaint":
+        is_one = hooks.text_of(about.get("complaintFeedbackType")) not in NO_COMPLAINTS
+        return (type_, None, RejectReason.SPAM) if is_one else (EventType.UNKNOWN, None, None)
+    if said == "Subscription":
+        return _subscription(about)
+    return REST.get(type_, (type_, None, None))
+
+
+def _subscription(about: Mapping[str, Any]) -> Kind:
+    """With SES's own list management a reader leaves a topic or everything, or comes back."""
+    now, before = (_left(about.get(name)) for name in ("newTopicPreferences", "oldTopicPreferences"))
+    if now - before:
+        return (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED)
+    return (EventType.SUBSCRIBED if before - now else EventType.UNKNOWN, None, None)
+
+
+def _left(preferences: Any) -> set[str]:
+    """The topics that somebody does not want; "" stands for all."""
+    told = hooks.object_of(preferences)
+    topics = told.get("topicSubscriptionStatus")
+    listed = [hooks.object_of(one) for one in (topics if isinstance(topics, list) else [topics])]
+    left = {
+        hooks.text_of(one.get("topicName")) for one in listed if one.get("subscriptionStatus") == "OptOut"
+    }
+    return left | ({""} if told.get("unsubscribeAll") is True else set())
+
+
+def readers_of(said: str, about: Mapping[str, Any], mail: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Addresses, and what was said of each. Who of several readers opened a message SES does not say."""
+    names = ("smtpResponse", "reason", "errorMessage", "complaintFeedbackType", "delayType")
+    general = next((text for name in names if (text := hooks.text_of(about.get(name)))), "")
+    listed = about.get(EVENTS.get(said, (EventType.UNKNOWN, "", ""))[2]) or mail.get("destination")
+    found = [_reader(one, general) for one in listed] if isinstance(listed, list) else []
+    if said in ("Open", "Click", "Subscription") and len(found) > 1:
+        return [("", general)]
+    return found[:MOST_RECIPIENTS] or [("", general)]
+
+
+def _reader(told: Any, general: str) -> tuple[str, str]:
+    if not isinstance(told, dict):
+        return hooks.text_of(told), general
+    return hooks.text_of(told.get("emailAddress")), hooks.text_of(told.get("diagnosticCode")) or general
+
+
+def named_in_full(said: str, about: Mapping[str, Any]) -> str:
+    names = ("bounceType", "bounceSubType", "complaintFeedbackType", "complaintSubType")
+    return " ".join([said, *filter(None, (hooks.text_of(about.get(name)) for name in names))])
+
+
+def _key(mail: Mapping[str, Any]) -> str:
+    """A tag has a list of values. Notifications of an identity come without tags."""
+    values = hooks.object_of(mail.get("tags")).get("delivery")
+    return hooks.text_of(values[0] if isinstance(values, list) and values else values)
