@@ -1,4 +1,4 @@
-"""The web endpoint: events verified, written down and answered; and a reader's page, among a million readers."""
+"""The web endpoint: events verified, stored and answered; and a reader's page, among a million readers."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ from subscribers import lists
 from subscribers.leaving import heavier
 from subscribers.model import Entry, Source, address_hash, topic_text
 from subscribers.schema import EPOCH, Instant, consent, list_, subscriber, subscription, suppression
-from subscribers.sql import common_position, in_force, insert
+from subscribers.sql import common_position, in_force, insert, inserted
 
 
 @dataclass(slots=True)
@@ -356,8 +356,7 @@ def _write_subscriptions(db: Connection, now: datetime, *, is_first: bool) -> in
     ).order_by(subscriber.c.id)
     names = ["list", "subscriber", "state", "cadence", "topics", "created_at", "confirmed_at", "left_at"]
     statement = insert(db, subscription).from_select(names, new).on_conflict_do_nothing()
-    # Of an INSERT, SQLAlchemy gives no count unless it is asked to.
-    return db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
+    return inserted(db, statement)
 
 
 def _missing(*columns: Any, is_first: bool) -> Select[Any]:

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, case, delete, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, case, delete, literal, or_, select, update
 
 from subscribers import consent
 from subscribers.model import BOUNCED, COMPLAINED, UNSUBSCRIBED, Evidence
 from subscribers.people import by_hash, hash_of_address
+from subscribers.schema import Instant, list_, subscriber, subscription, suppression
 from subscribers.schema import consent as consent_table
-from subscribers.schema import list_, subscriber, subscription, suppression
-from subscribers.sql import in_force, insert
+from subscribers.sql import in_force, insert, inserted
 
 
 def unsubscribe(
@@ -28,14 +28,20 @@ def unsubscribe(
     if hash_ is None:
         return False
     lists = select(list_.c.id) if list_name is None else select(list_.c.id).where(list_.c.name == list_name)
+    has_left = subscription.c.state == "unsubscribed"
     ended = db.execute(
         update(subscription)
         .where(
             subscription.c.list.in_(lists),
             subscription.c.subscriber == subscriber,
-            subscription.c.state != "unsubscribed",
+            or_(~has_left, subscription.c.asked_at.is_not(None)),
         )
-        .values(state="unsubscribed", left_at=now, asked_at=None, paused_until=None)
+        .values(
+            state="unsubscribed",
+            left_at=case((has_left, subscription.c.left_at), else_=literal(now, Instant)),
+            asked_at=None,
+            paused_until=None,
+        )
     ).rowcount
     silenced = list_name is None and _suppress(db, hash_, UNSUBSCRIBED, None, now)
     if ended or silenced:
@@ -99,7 +105,7 @@ def suppress_hash(
 
 def _suppress(db: Connection, hash_: bytes, reason: str, until: datetime | None, now: datetime) -> bool:
     values = {"address_hash": hash_, "reason": reason, "until": until, "created_at": now}
-    return db.execute(heavier(insert(db, suppression).values(values))).rowcount > 0
+    return inserted(db, heavier(insert(db, suppression).values(values))) > 0
 
 
 def heavier(new: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 
@@ -13,10 +13,7 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Connection,
-    Result,
     bindparam,
-    cast,
-    column,
     func,
     literal_column,
     or_,
@@ -30,6 +27,11 @@ from subscribers.schema import position, suppression
 def insert(db: Connection, table: Any) -> Any:
     """An INSERT that knows ON CONFLICT, which both databases spell alike and SQLAlchemy apart."""
     return (sqlite if db.dialect.name == "sqlite" else postgresql).insert(table)
+
+
+def inserted(db: Connection, statement: Any) -> int:
+    """How many rows an INSERT wrote, which SQLAlchemy knows only where it is told to look."""
+    return db.execute(statement, execution_options={"preserve_rowcount": True}).rowcount
 
 
 def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
@@ -61,20 +63,3 @@ def among(id_: ColumnElement[int], *, is_sqlite: bool) -> ColumnElement[bool]:
 
 def among_value(ids: Collection[int], *, is_sqlite: bool) -> str | list[int]:
     return json.dumps(list(ids)) if is_sqlite else list(ids)
-
-
-def write(db: Connection, insert: Any, rows: Sequence[Mapping[str, Any]]) -> Result[Any]:
-    """Insert many rows by few statements; *insert* has a RETURNING, without which SQLAlchemy makes many.
-
-    PostgreSQL gets each column as one array: its driver takes longer to find a thousand parameters in a
-    statement than the server takes to insert the rows.
-    """
-    if db.dialect.name == "sqlite":
-        return db.execute(insert, rows)
-    names = list(rows[0])
-    types = [insert.table.c[name].type for name in names]
-    arrays = [
-        cast([row[name] for row in rows], ARRAY(type_)) for name, type_ in zip(names, types, strict=True)
-    ]
-    each = func.unnest(*arrays).table_valued(*map(column, names)).render_derived()
-    return db.execute(insert.from_select(names, select(each)))

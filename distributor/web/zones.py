@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from importlib.resources import files
 from zoneinfo import ZoneInfo
@@ -38,16 +38,19 @@ class Zone:
 
 def zones(language: str, now: datetime, oceans: dict[str, str], *, also: str = "") -> dict[str, list[Zone]]:
     """Region -> its zones, both in alphabetical order; *also* is there too, though it be an old name."""
-    names = (
-        *_cities(language),
-        *([(also, city_of(also, language))] if also not in _names() and also else []),
-    )
+    names = _cities(language)
+    if also and also not in _names():
+        names = (*names, (also, _city(also, language)))
     found: dict[str, list[Zone]] = {}
-    times: dict[object, str] = {}
+    times: dict[timedelta | None, str] = {}
     for name, city in names:
-        there = now.astimezone(ZoneInfo(name))
-        time = times.setdefault(there.utcoffset(), _clock(there, language))
-        found.setdefault(_region(name, language, oceans), []).append(Zone(name=name, city=city, time=time))
+        there = now.astimezone(_zone(name))
+        offset = there.utcoffset()
+        if offset not in times:
+            times[offset] = _clock(there, language)
+        first = name.partition("/")[0]
+        region = _region(first, language) or oceans.get(first, first)
+        found.setdefault(region, []).append(Zone(name=name, city=city, time=times[offset]))
     return {region: sorted(found[region], key=lambda zone: zone.city) for region in sorted(found)}
 
 
@@ -56,10 +59,16 @@ def time_in(name: str, now: datetime, language: str) -> str:
     return _clock(now.astimezone(ZoneInfo(name)), language)
 
 
-@lru_cache(maxsize=128)
+@lru_cache(maxsize=8)
 def hours(language: str) -> tuple[str, ...]:
     """The hours of a day, from 0 to 23."""
     return tuple(_clock(datetime(2000, 1, 1, hour), language) for hour in range(24))  # noqa: DTZ001 of no zone
+
+
+@lru_cache(maxsize=1000)
+def _zone(name: str) -> ZoneInfo:
+    """A zone that stays read: by itself ZoneInfo keeps eight."""
+    return ZoneInfo(name)
 
 
 def _clock(moment: datetime, language: str) -> str:
@@ -76,15 +85,15 @@ def _names() -> frozenset[str]:
 
 @lru_cache(maxsize=8)
 def _cities(language: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, city_of(name, language)) for name in sorted(_names()))
+    return tuple((name, _city(name, language)) for name in sorted(_names()))
 
 
-def city_of(name: str, language: str) -> str:
+def _city(name: str, language: str) -> str:
     return get_timezone_location(name, locale_of(language), return_city=True)
 
 
-def _region(name: str, language: str, oceans: dict[str, str]) -> str:
-    first = name.partition("/")[0]
+@lru_cache(maxsize=100)
+def _region(first: str, language: str) -> str:
+    """What is said for the first part of a zone's name; empty for an ocean, and for a zone of no place."""
     territory = REGIONS.get(first)
-    named = locale_of(language).territories.get(territory) if territory else None
-    return named or oceans.get(first, first)
+    return (locale_of(language).territories.get(territory) if territory else None) or ""

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
-import pytest
 from sqlalchemy import Connection, event, select, update
 
-from distributor.store.database import Database
 from subscribers import store
 from subscribers.model import CADENCES, Entry, Evidence, Subscription, address_hash
 from subscribers.schema import position, suppression
@@ -17,15 +14,6 @@ from subscribers.store import Added
 NOW = datetime(2026, 6, 1, 9, 30, 0, 123456, tzinfo=UTC)
 CLICK = Evidence(source="one-click", at=NOW, ip="192.0.2.7")
 ADA = Entry(address="ada@example.org", lists=("morning",), name="Ada")
-
-
-@pytest.fixture
-def db(database: Database) -> Iterator[Connection]:
-    """A transaction with the list "morning", served through 10, and "weekend", through 0."""
-    with database.write() as db:
-        store.ensure_list(db, "morning", served_through=10)
-        store.ensure_list(db, "weekend", served_through=0)
-        yield db
 
 
 def add(db: Connection, *entries: Entry) -> Added:
