@@ -13,9 +13,11 @@ from dataclasses import dataclass
 
 from markupsafe import escape as escaped
 
-SLOTS = ("name", "unsubscribe_url", "preferences_url", "view_url", "confirm_url")
+EVERY_MAIL = ("name", "unsubscribe_url", "preferences_url", "view_url")
+SLOTS = (*EVERY_MAIL, "confirm_url")  # the last only in notices
 
-MARKS: Mapping[str, str] = {slot: f"@@{slot}@@" for slot in SLOTS}  # what templates know as `slots`
+MARKS: Mapping[str, str] = {slot: f"@@{slot}@@" for slot in SLOTS}  # `slots` of a notice
+DIGEST_MARKS: Mapping[str, str] = {slot: MARKS[slot] for slot in EVERY_MAIL}  # `slots` of an edition
 
 _MARK = re.compile(f"@@({'|'.join(SLOTS)})@@")
 

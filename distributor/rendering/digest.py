@@ -23,7 +23,7 @@ from distributor.model import Article, Carried, Digest, Picture, Publication
 from distributor.rendering.body import mail_body, plain_body
 from distributor.rendering.environment import exists, render
 from distributor.rendering.filters import clip, direction, printable, tidy, web_address, with_utm
-from distributor.slots import MARKS, neutral, neutral_url
+from distributor.slots import DIGEST_MARKS, MARKS, neutral, neutral_url
 
 MAX_BYTES = 95_000  # of HTML: Gmail clips a mail above some 102 kB, and its unsubscribe link with it
 
@@ -155,7 +155,7 @@ class _Edition:
             "site_url": neutral_url(web_address(self.publication.base_url)),
             "logo": neutral_url(web_address(self.publication.logo)),
             "utm": self.newsletter.utm,
-            "slots": MARKS,
+            "slots": DIGEST_MARKS,
             "count": self.count,
             "stories": shown,
             "leads": shown[: plan.leads],

@@ -45,6 +45,7 @@ ADA = Email(
         "unsubscribe_url": "https://mail.news.example/unsubscribe/" + "x" * 90,
         "preferences_url": "https://mail.news.example/preferences/x?a=1&b=2",
         "view_url": "https://mail.news.example/archive/7",
+        "confirm_url": "https://mail.news.example/confirm/" + "y" * 90,
     },
 )
 

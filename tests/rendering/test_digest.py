@@ -625,6 +625,15 @@ def test_a_newsletters_own_template(tmp_path: Path) -> None:
         made([article(0)], newsletter=newsletter)
 
 
+def test_an_edition_asks_nobody_anything(tmp_path: Path) -> None:
+    """The link of a notice is unknown in an edition: told when it is made, not when it is to be sent."""
+    folder = tmp_path / "email"
+    folder.mkdir()
+    (folder / "digest.txt.j2").write_text("Yes: {{ slots.confirm_url }}\n")
+    with pytest.raises(TemplateError, match=r"digest\.txt\.j2:1: .*confirm_url"):
+        made([article(0)], templates=tmp_path)
+
+
 def test_a_real_sites_articles(corpus: Path) -> None:
     """All of a real site in one edition, by source; and each by itself, with all of its body."""
     site = read_site(corpus / "content")
