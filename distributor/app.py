@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
-from distributor import controls
+from distributor import access, controls
 from distributor.articles import registry
 from distributor.articles.hugo import HugoSite, read_site
 from distributor.articles.page import Page
@@ -30,11 +30,13 @@ from distributor.store import accounts, campaigns, ledger, welcomes
 from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
 from distributor.store import posts as post_store
+from distributor.store import tokens as token_store
 from distributor.store.accounts import Balance, BatchRow
 from distributor.store.alerts import Alert
 from distributor.store.database import VERSION, Database
 from distributor.store.media import MediaIndex
 from distributor.store.posts import PostRow
+from distributor.store.tokens import TokenRow
 from subscribers import store as audience
 from subscribers import transfer
 from subscribers.adding import Added
@@ -699,6 +701,55 @@ class App:
         proof = self.reception.erase_person(self.subscriber(address).id, evidence)
         assert proof is not None
         return proof
+
+    # --- who may use the API ---
+
+    def add_token(self, name: str, scopes: Iterable[str], *, expires_at: datetime | None = None) -> str:
+        """Make a token for the API; it is never shown again.
+
+        Raises:
+            NotFound: a scope is none.
+            ValueError: there is a token of that name, or it would be over already.
+        """
+        with self.database.write() as db:
+            return access.add(db, name, scopes, expires_at=expires_at, now=self.clock())
+
+    def api_tokens(self) -> list[TokenRow]:
+        """All tokens, by name."""
+        with self.database.read() as db:
+            return token_store.every(db)
+
+    def api_token(self, name: str) -> TokenRow:
+        """The token of that name.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.database.read() as db:
+            found = token_store.by_name(db, name)
+        if found is None:
+            raise NotFound(f"there is no token {name!r}; `distributor tokens list` shows them")
+        return found
+
+    def revoke_token(self, name: str) -> None:
+        """End a token at once.
+
+        Raises:
+            NotFound: there is none of that name.
+        """
+        token = self.api_token(name)
+        with self.database.write() as db:
+            token_store.revoke(db, token.id)
+
+    def token_holder(self, text: str) -> TokenRow | None:
+        """Whose token it is, even if its time is over; that it was used is noted, to the hour."""
+        now = self.clock()
+        with self.database.read() as db:
+            found = access.holder(db, text)
+        if found is not None and not found.is_over(now) and access.is_use_news(found, now):
+            with self.database.write() as db:
+                token_store.used(db, found.id, now=now)
+        return found
 
 
 def _once(db: Connection, name: str, make: Callable[[], str]) -> str:

@@ -22,6 +22,7 @@ from distributor.cli import (
     send,
     setup,
     subscribers,
+    tokens,
 )
 from distributor.cli.console import CONFIG, Commands, State, complain, complain_of
 
@@ -45,6 +46,7 @@ app.command("post")(send.post)
 app.add_typer(campaigns.app, name="campaigns")
 app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(export.app, name="export")
+app.add_typer(tokens.app, name="tokens")
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("serve")(run.serve)

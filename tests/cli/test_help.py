@@ -19,6 +19,7 @@ COMMANDS = (
     "campaigns cancel", "campaigns retry", "campaigns settle",
     "subscribers list", "subscribers show", "subscribers add", "subscribers import", "subscribers export",
     "subscribers erase",
+    "tokens add", "tokens list", "tokens revoke",
     "db upgrade", "db status",
 )  # fmt: skip
 
