@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -9,8 +10,10 @@ from typing import TYPE_CHECKING
 from sqlalchemy import Connection
 
 from distributor.editions import EVERYBODY
-from distributor.planning.slots import due_cadences, slots_between
+from distributor.planning.pacing import midnight_after
+from distributor.planning.slots import due_cadences, slots_after, slots_between
 from distributor.store import accounts, campaigns
+from distributor.store import articles as article_store
 from subscribers import store as audience
 
 if TYPE_CHECKING:
@@ -35,6 +38,31 @@ class PostAhead:
     channel: str
     at: datetime | None  # aware, UTC; None: the next round plans it
     title: str
+
+
+def next_due_at(app: App, *, after: datetime) -> datetime | None:
+    """The first moment beyond *after* at which time alone makes something due; None: only a person can.
+
+    Whoever looked at *after* need not look again before it for the sake of the schedule: a publish date,
+    an embargo's or an article's end, a slot of a newsletter, a new day's room on a channel.
+    """
+    with app.database.read() as db:
+        moments = [article_store.next_change(db, after=after)]
+    moments += _next_slots(app, after)
+    moments += _next_days(app, after)
+    return min((moment for moment in moments if moment), default=None)
+
+
+def _next_slots(app: App, after: datetime) -> Iterator[datetime | None]:
+    for newsletter in app.config.newsletters.values():
+        yield next(slots_after(newsletter.schedule, app.editions.zone(newsletter), after), None)
+
+
+def _next_days(app: App, after: datetime) -> Iterator[datetime]:
+    """When the accounts whose posts wait for a day with room have a new one."""
+    for name, channel in app.config.channels.items():
+        if channel.max_per_day is not None and channel.overflow != "spread":
+            yield midnight_after(after, app.posts.zone(name))
 
 
 def forecast(app: App, *, days: int) -> list[Expected]:

@@ -283,6 +283,12 @@ class App:
             listed = [a for a in listed if a.key in wanted and a.state is ArticleState.PUBLIC]
         return listed, [problem for row in rows for problem in row.problems]
 
+    def next_due_at(self, *, after: datetime | None = None) -> datetime | None:
+        """The first moment beyond *after* (else now) at which time alone makes something due, if any."""
+        from distributor.ahead import next_due_at
+
+        return next_due_at(self, after=after or self.clock())
+
     def forecast(self, *, days: int) -> list[Expected]:
         """The editions of the next *days*: when, for whom, and what is waiting for the next of each."""
         from distributor.ahead import forecast

@@ -333,6 +333,10 @@ class Posts:
             quiet_hours=channel.quiet_hours,
         )
 
+    def zone(self, name: str) -> ZoneInfo:
+        """Whose days and quiet hours the channel keeps."""
+        return self._zone(self.channel(name))
+
     def _zone(self, channel: Channel) -> ZoneInfo:
         return ZoneInfo(channel.timezone or self._publication.timezone)
 

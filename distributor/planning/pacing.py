@@ -27,7 +27,7 @@ def next_time(
     while True:
         moved = _after_quiet_hours(candidate, zone, quiet_hours)
         if max_per_day is not None and _on_day_of(moved, taken, zone) >= max_per_day:
-            moved = _midnight_after(moved, zone)
+            moved = midnight_after(moved, zone)
         if moved == candidate:
             return candidate
         candidate = moved
@@ -55,7 +55,8 @@ def _on_day_of(moment: datetime, taken: Sequence[datetime], zone: ZoneInfo) -> i
     return sum(other.astimezone(zone).date() == day for other in taken)
 
 
-def _midnight_after(moment: datetime, zone: ZoneInfo) -> datetime:
+def midnight_after(moment: datetime, zone: ZoneInfo) -> datetime:
+    """When the day of *moment* ends in *zone*, in UTC."""
     day = moment.astimezone(zone).date() + timedelta(days=1)
     return datetime.combine(day, time(), zone).astimezone(UTC)
 

@@ -94,6 +94,12 @@ def pages_changing(db: Connection, *, until: datetime) -> list[PageRow]:
     return [_page(row) for row in db.execute(select(page).where(page.c.changes_at <= until))]
 
 
+def next_change(db: Connection, *, after: datetime) -> datetime | None:
+    """The first moment beyond *after* at which a page's state changes by itself."""
+    found: datetime | None = db.scalar(select(func.min(page.c.changes_at)).where(page.c.changes_at > after))
+    return found
+
+
 def keep_pages(db: Connection, rows: Sequence[PageRow]) -> None:
     values = [
         {
