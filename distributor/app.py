@@ -23,6 +23,7 @@ from distributor.articles.page import Page
 from distributor.articles.shelf import Shelf
 from distributor.config import Config
 from distributor.errors import DistributorError, NotFound, Problem
+from distributor.logs import Log
 from distributor.model import Article, ArticleState, Campaign, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.signals import stopped_by_signals
@@ -58,6 +59,9 @@ if TYPE_CHECKING:
     from distributor.reception import Reception
     from distributor.rendering.pictures import Pictures
     from distributor.standing import Standing
+
+
+log = Log(__name__)
 
 
 def utc_now() -> datetime:
@@ -399,7 +403,7 @@ class App:
                 failed[what] = error
         if failed:
             raise next(iter(failed.values()))
-        return [campaign for campaign in made if campaign is not None]
+        return [_told(campaign) for campaign in made if campaign is not None]
 
     def _welcome(self, now: datetime) -> list[Campaign | None]:
         """Freeze what new readers are sent at once."""
@@ -445,7 +449,8 @@ class App:
 
     def make(self, order: Order) -> Campaign | None:
         """Render and freeze an edition; None when it was made before."""
-        return self.editions.make(order, self.clock())
+        made = self.editions.make(order, self.clock())
+        return made and _told(made)
 
     def post(self, key: str, channels: Sequence[str]) -> list[Campaign]:
         """Freeze a post of an article on each channel that has not had it."""
@@ -453,7 +458,7 @@ class App:
         with self.database.read() as db:
             [(id_, article)] = self.shelf.named(db, [key], now=now)
         made = [self.posts.make(name, id_, article, now) for name in channels]
-        return [campaign for campaign in made if campaign is not None]
+        return [_told(campaign) for campaign in made if campaign is not None]
 
     def withdraw(self, key: str, channels: Sequence[str]) -> list[Campaign]:
         """Take an article's posts back on these channels: what waits is cancelled, what is up deleted."""
@@ -482,7 +487,10 @@ class App:
         """Do what follows from the events that providers reported; how many were waiting."""
         from distributor.outcomes import follow_up
 
-        return follow_up(self.database, self.clock())
+        count = follow_up(self.database, self.clock())
+        if count:
+            log.info("followed up", events=count)
+        return count
 
     def alerts(self) -> list[Alert]:
         """What a person has to be told and was not; whoever tells it notes so with `told`."""
@@ -500,6 +508,7 @@ class App:
     def approve(self, campaign_id: int, *, content: str | None = None) -> None:
         with self.database.write() as db:
             controls.approve(db, campaign_id, content=content, now=self.clock())
+        log.info("approved", campaign=campaign_id)
 
     def content_of(self, campaign_id: int) -> str:
         """The hash of all that was frozen for a campaign."""
@@ -509,22 +518,30 @@ class App:
     def pause(self, campaign_id: int) -> None:
         with self.database.write() as db:
             controls.pause(db, campaign_id)
+        log.info("paused", campaign=campaign_id)
 
     def resume(self, campaign_id: int) -> None:
         with self.database.write() as db:
             controls.resume(db, campaign_id)
+        log.info("resumed", campaign=campaign_id)
 
     def cancel(self, campaign_id: int, *, reason: str) -> int:
         with self.database.write() as db:
-            return controls.cancel(db, campaign_id, reason=reason)
+            count = controls.cancel(db, campaign_id, reason=reason)
+        log.info("cancelled", campaign=campaign_id, recipients=count, reason=reason)
+        return count
 
     def retry(self, campaign_id: int) -> int:
         with self.database.write() as db:
-            return controls.retry(db, campaign_id, now=self.clock())
+            count = controls.retry(db, campaign_id, now=self.clock())
+        log.info("queued again", campaign=campaign_id, recipients=count)
+        return count
 
     def settle(self, campaign_id: int, as_: str) -> int:
         with self.database.write() as db:
-            return controls.settle(db, campaign_id, as_, now=self.clock())
+            count = controls.settle(db, campaign_id, as_, now=self.clock())
+        log.info("settled", campaign=campaign_id, recipients=count, settled_as=as_)
+        return count
 
     def deliver(
         self,
@@ -588,7 +605,12 @@ class App:
     def look(self, *, since: datetime | None = None) -> Looked:
         """Follow up what providers reported, scan, and plan what is due."""
         self.follow_up()
-        return Looked(scanned=self.scan(since=since), planned=self.plan())
+        scanned = self.scan(since=since)
+        for key in scanned.registered.published:
+            log.info("published", article=key)
+        for key in scanned.registered.withdrawn:
+            log.info("withdrawn", article=key)
+        return Looked(scanned=scanned, planned=self.plan())
 
     # --- look before sending ---
 
@@ -756,6 +778,21 @@ class App:
             with self.database.write() as db:
                 token_store.used(db, found.id, now=now)
         return found
+
+
+def _told(campaign: Campaign) -> Campaign:
+    """*campaign*, its planning having been told: what became of it, and why."""
+    log.info(
+        "planned",
+        channel=campaign.channel,
+        slot=campaign.slot,
+        campaign=campaign.id,
+        state=str(campaign.state),
+        recipients=campaign.candidates - sum(campaign.excluded.values()),
+        excluded=dict(campaign.excluded) or None,
+        reason=campaign.reason,
+    )
+    return campaign
 
 
 def _once(db: Connection, name: str, make: Callable[[], str]) -> str:

@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 import rtoml
@@ -367,6 +368,14 @@ class Pictures(_Table):
     allow_private: bool = False  # fetch from private and loopback addresses: for tests and intranets
 
 
+class LogSettings(_Table):
+    """What the program says while it runs."""
+
+    format: Literal["auto", "json", "plain"] = "auto"  # auto: plain on a terminal, JSON elsewhere
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    addresses: bool = False  # whether readers' addresses may stand in it
+
+
 class Config(_Table):
     """All that a publisher set, checked."""
 
@@ -379,6 +388,7 @@ class Config(_Table):
     newsletters: Mapping[Name, Newsletter] = {}
     channels: Mapping[Name, Channel] = {}
     segments: Mapping[Name, Segment] = {}
+    log: LogSettings = LogSettings()
 
     @property
     def home(self) -> Path:
@@ -412,6 +422,8 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
     tables = _filled(tables, known, problems, used, path, source)
     _set(tables, "database", "url", known.get("DATABASE_URL"))
     _set(tables, "web", "secret", known.get("DISTRIBUTOR_SECRET"), over=False)
+    _set(tables, "log", "format", known.get("DISTRIBUTOR_LOG_FORMAT"))
+    _set(tables, "log", "level", known.get("DISTRIBUTOR_LOG_LEVEL"))
     config = None
     try:
         config = Config.model_validate({key: tables[key] for key in tables if key != "path"} | {"path": path})
@@ -549,6 +561,7 @@ def _names_beside(keys: list[str]) -> list[str]:
         "database": Database,
         "web": Web,
         "pictures": Pictures,
+        "log": LogSettings,
         "providers": Provider,
         "newsletters": Newsletter,
         "channels": Channel,
@@ -627,6 +640,36 @@ def _contradictions(config: Config, source: str) -> Iterator[Problem]:
                 reason=f"segments.{name}.list: there is no newsletter {segment.list!r}",
                 remedy="name one of: " + (", ".join(config.newsletters) or "(none yet)"),
             )
+
+
+def secrets_of(config: Config) -> list[str]:
+    """Every secret that was set, so that it can be kept out of what is said."""
+    found = [*_secrets_in(config), unquote(urlsplit(config.database.url).password or "")]
+    # Of an address that is a secret as a whole, what opens something may be told by itself.
+    parts = (part for secret in found if "://" in secret for part in re.split(r"[/:@?&=]+", secret))
+    return [*found, *(part for part in parts if len(part) >= TELLING)]
+
+
+TELLING = 12  # characters: what is shorter in an address is a host or a word
+
+
+def _secrets_in(value: Any) -> Iterator[str]:
+    if isinstance(value, SecretStr):
+        yield value.get_secret_value()
+    elif isinstance(value, BaseModel):
+        for name in type(value).model_fields:
+            yield from _secrets_in(getattr(value, name))
+    elif isinstance(value, Mapping):
+        yield from (secret for one in value.values() for secret in _secrets_in(one))
+    elif isinstance(value, tuple):
+        yield from (secret for one in value for secret in _secrets_in(one))
+
+
+def own_addresses(config: Config) -> frozenset[str]:
+    """The publisher's own: senders of newsletters, and accounts that look like addresses."""
+    senders = [text for n in config.newsletters.values() for text in (n.from_, n.reply_to) if text]
+    accounts = [channel.account.removeprefix("@") for channel in config.channels.values()]
+    return frozenset(text.lower() for text in (*(mailbox(sender)[1] for sender in senders), *accounts))
 
 
 def notes(config: Config) -> list[str]:

@@ -99,9 +99,6 @@ class Daemon:
             self._tell(str(error))
 
     def _report(self, looked: Looked) -> None:
-        for campaign in looked.planned:
-            why = f" ({campaign.reason})" if campaign.reason else ""
-            self._tell(f"planned {campaign.channel} {campaign.slot}: {campaign.state}{why}")
         for problem in looked.scanned.problems:
             self._tell(str(problem))
 

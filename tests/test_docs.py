@@ -59,6 +59,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[newsletters.NAME]": config.Newsletter,
     "[channels.NAME]": config.Channel,
     "[segments.NAME]": config.Segment,
+    "[log]": config.LogSettings,
 }
 
 
@@ -293,7 +294,7 @@ def test_the_daemon_ends_when_it_is_told_to(workspace: Path) -> None:
         [sys.executable, "-m", "distributor", "run"], cwd=workspace, stderr=subprocess.PIPE, text=True
     ) as daemon:
         assert daemon.stderr is not None
-        assert "distributor runs" in daemon.stderr.readline()
+        assert any("distributor runs" in line for line in daemon.stderr)
         daemon.send_signal(signal.SIGTERM)
         assert daemon.wait(timeout=30) == 0
 

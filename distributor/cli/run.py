@@ -31,9 +31,11 @@ def run(
     begin = console.a_moment(since)
     with console.app(max_age=console.a_span(max_age)) as app:
         if not once:
+            from distributor import logs
             from distributor.daemon import Daemon
 
-            Daemon(app, tell=console.complain).run(since=begin)
+            with logs.logging_to(None, app.config):
+                Daemon(app, tell=logs.tell).run(since=begin)
             return
         with console.progress("Sending", None) as done:
             ran = app.run_once(since=begin, progress=done)
@@ -71,8 +73,10 @@ def serve() -> None:
       distributor serve
     """
     with console.app() as app:
+        from distributor import logs
         from distributor.web.server import Server
 
         server = Server(app)
-        console.complain(f"the web endpoint answers at {server.address}; Ctrl-C stops it")
-        server.serve()
+        with logs.logging_to(None, app.config):
+            logs.tell(f"the web endpoint answers at {server.address}; Ctrl-C stops it")
+            server.serve()

@@ -21,16 +21,19 @@ import anyio
 from anyio import to_thread
 
 from distributor.delivery import posting
-from distributor.delivery.desk import HARMLESS, LEASE, Desk, Inquiry, Job, NoCall, Readers, Wait
+from distributor.delivery.desk import HARMLESS, LEASE, NOBODY_LEFT, Desk, Inquiry, Job, NoCall, Readers, Wait
 from distributor.delivery.keyring import Keyring
 from distributor.delivery.posting import Notes
 from distributor.delivery.retry import PATIENCE, until_recorded, within_the_call
 from distributor.delivery.routes import EmailWay, Routes, SocialWay, Way
 from distributor.errors import DatabaseError, Refused, SendError, SomeRefused, TryLater, Unclear
+from distributor.logs import Log
 from distributor.model import Answer, Digest, Picture, Post
 from distributor.providers.protocol import Allowing, EmailCalls, Finding, SocialCalls
 from distributor.providers.reasons import reason
 from distributor.store.database import Database
+
+log = Log(__name__)
 
 POLL = 1.0  # seconds between looks for more, while anything is under way
 LOOK_UP_ALLOWANCE = timedelta(minutes=5)
@@ -154,6 +157,7 @@ class Worker:
                 ended = self._ended
                 step = await self._next(way, only, opened)
                 self.delivered.skipped += step.skipped if isinstance(step, Job | NoCall) else 0
+                _tell_of_claim(step, way)
                 if isinstance(step, Job | Inquiry):
                     self._calls += 1
                     group.start_soon(self._carry, step, way, opened, slots)
@@ -237,6 +241,7 @@ class Worker:
             self._count(job, error)
         else:
             await self._write(self._desk.accept, job, answer)
+            _tell_of_answer(job, answer)
             self.delivered.refused += len(answer.refused)
             self.delivered.later += len(answer.later)
             self.delivered.unclear += len(answer.unclear)
@@ -247,10 +252,13 @@ class Worker:
         count = len(job.batch.recipients)
         if isinstance(error, TryLater) or (isinstance(error, SomeRefused) and count > 1):
             self.delivered.later += count
+            _tell(job, "put off", count, error)
         elif isinstance(error, Unclear) or job.batch.called_at is not None:
             self.delivered.unclear += count
+            _tell(job, "unclear", count, error)
         else:
             self.delivered.refused += count
+            _tell(job, "refused", count, error)
 
     async def _send(self, job: Job, opened: Connections) -> Answer:
         """The provider's own call, with the lease held for as long as it takes."""
@@ -326,6 +334,41 @@ class Worker:
         """A transaction of the desk's, again if the database was busy or away for a moment."""
         given: Given = await until_recorded()(to_thread.run_sync, step, *arguments)
         return given
+
+
+def _tell_of_claim(step: object, way: Way) -> None:
+    if isinstance(step, Job):
+        _tell(step, "claimed", len(step.batch.recipients))
+        if step.skipped:
+            _tell(step, "suppressed", step.skipped, NOBODY_LEFT)
+    elif isinstance(step, NoCall) and step.skipped:
+        log.info("suppressed", provider=way.name, recipients=step.skipped, reason=NOBODY_LEFT)
+
+
+def _tell_of_answer(job: Job, answer: Answer) -> None:
+    """A line for each way in which a call's recipients went."""
+    others = {"refused": answer.refused, "put off": answer.later, "unclear": answer.unclear}
+    for what, reasons in others.items():
+        if reasons:
+            _tell(job, what, len(reasons), next(iter(reasons.values())))
+    if accepted := len(job.batch.recipients) - sum(map(len, others.values())):
+        _tell(job, "accepted", accepted, receipt=answer.receipt)
+
+
+def _tell(job: Job, what: str, recipients: int, reason: object = None, *, receipt: str | None = None) -> None:
+    """One decision on a batch, or on a part of one."""
+    say = log.info if what in ("claimed", "accepted", "suppressed") else log.warning
+    say(
+        what,
+        channel=job.campaign.channel,
+        campaign=job.batch.campaign,
+        batch=job.batch.number,
+        attempt=job.batch.attempt,
+        provider=job.way.name,
+        recipients=recipients,
+        reason=None if reason is None else str(reason),
+        receipt=receipt,
+    )
 
 
 TAKEN_OVER = "its lease ran out before the call, and others took it over"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+from distributor.masking import without_addresses
 
 LONGEST = 300  # characters
 LONGEST_READ = 20_000  # characters; with so many addresses in it that all of them matter, nobody reads it
@@ -13,13 +13,4 @@ def reason(told: object) -> str:
     text = str(told)[:LONGEST_READ]
     if not text.isprintable():
         text = "".join(character if character.isprintable() else " " for character in text)
-    return " ".join(_ADDRESS.sub("<address>", text).split())[:LONGEST]
-
-
-# Begins only where a word begins, so that a long word is read once. `%40` and `\u0040` are how "@" is written
-# in a URL and in JSON.
-_ADDRESS = re.compile(
-    r"""<?(?<![^\s@<>()\[\]{},;:"'\\])[^\s@<>()\[\]{},;:"'\\][^\s@<>()\[\]{},;:"\\]*"""
-    r"""(?:@|%40|\\u0040)(?:[\w-]+(?:\.[\w-]+)*|\[[\w:.]+\])>?""",
-    re.IGNORECASE,
-)
+    return " ".join(without_addresses(text).split())[:LONGEST]

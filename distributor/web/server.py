@@ -25,6 +25,7 @@ class Server:
             uvicorn.Config(
                 site(app, published=published),
                 access_log=False,  # addresses of requests hold readers' tokens
+                log_config=None,  # it speaks through the same pipe as everything else
                 log_level="warning",
                 lifespan="on",
                 server_header=False,
