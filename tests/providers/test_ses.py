@@ -7,9 +7,11 @@ import os
 import re
 import subprocess
 import sys
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 from itertools import islice
 from typing import Any
 
@@ -17,12 +19,24 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
-from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
+from distributor.config import Provider, WebhookSettings
+from distributor.errors import (
+    AccountTrouble,
+    Forged,
+    Refused,
+    SendError,
+    SomeRefused,
+    TryLater,
+    Unclear,
+    Unreadable,
+)
+from distributor.model import EventType, RejectReason
 from distributor.providers import http
-from distributor.providers.email.ses import Ses, Signed, judge
-from distributor.providers.protocol import Allowance
+from distributor.providers.email.ses import GREETING, Ses, SesWebhook, Signed, judge
+from distributor.providers.protocol import Allowance, Hook
 from tests.providers.contract import BATCH, DIGEST, SENDER, FarEnd, Message, Vendor, body, email, send
+from tests.providers.hooks import KEY, NEW, NOW, OLD, READER, Example, InHeader, Reported
+from tests.providers.topics import AtSns, Inside, arn, confirmation, notification, posted
 
 SETTINGS = Provider(
     type="ses",
@@ -364,3 +378,311 @@ async def test_a_wrong_secret_is_trouble_with_the_account(amazon: Amazon):
     with pytest.raises(AccountTrouble, match=r"403 .*SignatureDoesNotMatch") as raised:
         await sent(amazon, "wrong-secret")
     assert "wrong-secret" not in str(raised.value)
+
+
+# --- what it reports ---
+
+
+def by_sns(told: bytes, secret: str, at: datetime) -> Hook:
+    """The same text has the same MessageId, as when it is sent again; a topic stands for a secret."""
+    text = told.decode(errors="replace")
+    return posted(notification(arn(secret), text, at, MessageId=sha256(told).hexdigest()[:36]), at)
+
+
+def by_event_bridge(told: bytes, secret: str, at: datetime) -> Hook:
+    return Hook(body=told, headers={"authorization": f"Bearer {secret}"}, received_at=at)
+
+
+TAGS = {
+    "delivery": [KEY],
+    "batch": ["7-1"],
+    "ses:configuration-set": ["news"],
+    "ses:source-ip": ["192.0.2.0"],
+}
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML) Version/17.1"
+
+
+def told(
+    kind: str, part: str, *, second: int = 0, tags: Any = TAGS, to: Any = (READER,), **about: Any
+) -> Any:
+    """A record in the shape of the developer guide's examples of event publishing (read 2026-11-23)."""
+    return {
+        "eventType": kind,
+        "mail": {
+            "timestamp": "2026-06-01T06:59:00.000Z",
+            "source": "The Morning <news@news.example>",
+            "sendingAccountId": "123456789012",
+            "messageId": "EXAMPLE7c191be45-e9aedb9a-02f9-4d12-a87d-dd0099a07f8a-000000",
+            "destination": list(to),
+            "headersTruncated": False,
+            "headers": [{"name": "To", "value": READER}],
+            "commonHeaders": {"subject": "News"},
+            **({"tags": tags} if tags is not None else {}),
+        },
+        part: {"timestamp": f"2026-06-01T06:59:{second:02}.250Z", **about},
+    }
+
+
+def bounce(kind: str, subtype: str, *, second: int = 0, addresses: tuple[str, ...] = (READER,)) -> Any:
+    recipients = [
+        {
+            "emailAddress": address,
+            "action": "failed",
+            "status": "5.1.1",
+            "diagnosticCode": "smtp; 550 5.1.1 unknown",
+        }
+        for address in addresses
+    ]
+    about = {
+        "bounceType": kind,
+        "bounceSubType": subtype,
+        "bouncedRecipients": recipients,
+        "feedbackId": "01",
+    }
+    return told("Bounce", "bounce", second=second, to=addresses, **about)
+
+
+def bounced(kind: str, subtype: str, class_: str, why: RejectReason) -> Example:
+    return Example(
+        told=bounce(kind, subtype),
+        says={
+            "type": EventType.BOUNCED,
+            "said": f"Bounce {kind} {subtype}",
+            "bounce_class": class_,
+            "reject_reason": why,
+            "address": READER,
+            "description": "smtp; 550 5.1.1 unknown",
+        },
+    )
+
+
+def complained(type_: EventType, **about: Any) -> Example:
+    listed = [{"emailAddress": READER}]
+    return Example(
+        told=told("Complaint", "complaint", complainedRecipients=listed, **about),
+        says={"type": type_, "address": READER, "key": KEY},
+    )
+
+
+def preference(*, before: Any, after: Any) -> Any:
+    return told("Subscription", "subscription", newTopicPreferences=after, oldTopicPreferences=before)
+
+
+def topics(unsubscribe_all: bool, **statuses: str) -> dict[str, Any]:
+    listed = [{"topicName": name, "subscriptionStatus": status} for name, status in statuses.items()]
+    return {"unsubscribeAll": unsubscribe_all, "topicSubscriptionStatus": listed}
+
+
+EXAMPLES = [
+    Example(
+        told=told("Delivery", "delivery", recipients=[READER], smtpResponse="250 2.6.0 Message received"),
+        says={
+            "type": EventType.DELIVERED,
+            "said": "Delivery",
+            "address": READER,
+            "key": KEY,
+            "message_id": "EXAMPLE7c191be45-e9aedb9a-02f9-4d12-a87d-dd0099a07f8a-000000",
+            "occurred_at": datetime(2026, 6, 1, 6, 59, 0, 250000, UTC),
+            "description": "250 2.6.0 Message received",
+            "bounce_class": None,
+        },
+    ),
+    Example(told=told("Send", "send"), says={"type": EventType.SENT, "key": KEY, "address": READER}),
+    Example(
+        told=told("Reject", "reject", reason="Bad content"),
+        says={"type": EventType.REJECTED, "bounce_class": None, "description": "Bad content"},
+    ),
+    Example(
+        told=told("Rendering Failure", "failure", templateName="x", errorMessage="Attribute 'a' is missing."),
+        says={"type": EventType.FAILED, "description": "Attribute 'a' is missing."},
+    ),
+    Example(
+        told=told(
+            "DeliveryDelay",
+            "deliveryDelay",
+            delayType="MailboxFull",
+            delayedRecipients=[{"emailAddress": READER}],
+        ),
+        says={"type": EventType.DEFERRED, "bounce_class": "soft", "description": "MailboxFull"},
+    ),
+    bounced("Permanent", "General", "hard", RejectReason.BOUNCED),
+    bounced("Permanent", "NoEmail", "hard", RejectReason.INVALID),
+    bounced("Permanent", "OnAccountSuppressionList", "hard", RejectReason.BLOCKED),
+    bounced("Transient", "MailboxFull", "soft", RejectReason.BOUNCED),
+    bounced("Transient", "ContentRejected", "soft", RejectReason.SPAM),
+    bounced("Transient", "CustomTimeoutExceeded", "soft", RejectReason.TIMED_OUT),
+    bounced("Undetermined", "Undetermined", "soft", RejectReason.BOUNCED),
+    bounced("Something new", "General", "soft", RejectReason.BOUNCED),
+    complained(EventType.COMPLAINED, complaintFeedbackType="abuse", userAgent="AnyCompany Feedback Loop"),
+    complained(EventType.COMPLAINED),
+    complained(EventType.COMPLAINED, complaintSubType="OnAccountSuppressionList"),
+    complained(EventType.UNKNOWN, complaintFeedbackType="not-spam"),
+    Example(
+        told=told("Open", "open", userAgent=SAFARI, ipAddress="192.0.2.1"),
+        says={"type": EventType.OPENED, "by": "human", "user_agent": SAFARI, "address": READER},
+    ),
+    Example(
+        told=told("Open", "open", second=1, userAgent="Mozilla/5.0"),
+        says={"type": EventType.OPENED, "by": "unknown"},
+    ),
+    Example(
+        told=told("Click", "click", userAgent="python-requests/2.32", link="https://news.example/a"),
+        says={"type": EventType.CLICKED, "by": "bot", "link": "https://news.example/a"},
+    ),
+    Example(
+        told=preference(before=topics(False), after=topics(True)),
+        says={"type": EventType.UNSUBSCRIBED, "address": READER},
+    ),
+    Example(
+        told=preference(before=topics(False, a="OptIn"), after=topics(False, a="OptOut")),
+        says={"type": EventType.UNSUBSCRIBED},
+    ),
+    Example(
+        told=preference(before=topics(True), after=topics(False)),
+        says={"type": EventType.SUBSCRIBED},
+    ),
+]
+UNKNOWN = told("Something New", "somethingNew")
+
+
+def at_sns() -> SesWebhook:
+    return SesWebhook(REPORTED.settings, transport=AtSns().transport())
+
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(update={"webhook": WebhookSettings(topics=(arn(NEW), arn(OLD)))}),
+    signed=by_sns,
+    seal=Inside(),
+    make=at_sns,
+    covers_body=False,  # SNS signs fields; test_sns.py changes each of them
+    window=timedelta(hours=24),
+    examples=EXAMPLES,
+    unknown=UNKNOWN,
+)
+
+
+def bridged(detail: Any, *, place: int) -> dict[str, Any]:
+    """An event in the shape of EventBridge's reference (read 2026-11-23)."""
+    return {
+        "version": "0",
+        "id": f"12345678-1234-1234-1234-1234567890{place:02}",
+        "detail-type": f"Email {detail['eventType']}",
+        "source": "aws.ses",
+        "account": "123456789012",
+        "time": "2026-06-01T06:59:01Z",
+        "region": "eu-west-1",
+        "resources": ["arn:aws:ses:eu-west-1:123456789012:configuration-set/news"],
+        "detail": detail,
+    }
+
+
+EVENT_BRIDGE = Reported(
+    settings=SETTINGS.model_copy(
+        update={
+            "webhook": WebhookSettings(
+                token=(SecretStr(NEW), SecretStr(OLD)), password=(SecretStr("a password besides"),)
+            )
+        }
+    ),
+    signed=by_event_bridge,
+    seal=InHeader("authorization"),
+    covers_body=False,
+    forgeries=lambda seal: [
+        seal.replace("Bearer", "Basic"),
+        seal.removeprefix("Bearer "),
+        f"Basic {b64encode(f':{NEW}'.encode()).decode()}",
+        "Bearer a password besides",
+    ],
+    examples=[
+        Example(told=bridged(one.told, place=place), says=one.says) for place, one in enumerate(EXAMPLES)
+    ],
+    unknown=bridged(UNKNOWN, place=99),
+)
+
+
+@pytest.mark.anyio
+async def test_a_message_to_several_readers_is_an_event_for_each():
+    """Three mailboxes of one message bounced: three events, whose ids stay the same."""
+    readers = ("a@example.org", "b@example.org", "c@example.org")
+    found = await at_sns().events(REPORTED.hook(bounce("Permanent", "General", addresses=readers)))
+    again = await at_sns().events(REPORTED.hook(bounce("Permanent", "General", addresses=readers)))
+    assert [event.address for event in found] == list(readers)
+    assert len({event.id for event in found}) == 3
+    assert [event.id for event in found] == [event.id for event in again]
+
+
+@pytest.mark.anyio
+async def test_who_of_several_opened_it_is_not_known():
+    """SES does not say which of a message's readers it was, so it was none of them."""
+    opened = told("Open", "open", to=("a@example.org", "b@example.org"), userAgent=SAFARI)
+    [event] = await at_sns().events(REPORTED.hook(opened))
+    assert (event.type, event.address, event.key) == (EventType.OPENED, "", KEY)
+
+
+@pytest.mark.anyio
+async def test_notifications_of_an_identity_are_read_too():
+    """They have another name for the type, and no tags: the reader is known by the address alone."""
+    record = bounce("Permanent", "General")
+    record["notificationType"] = record.pop("eventType")
+    del record["mail"]["tags"]
+    [event] = await at_sns().events(REPORTED.hook(record))
+    assert (event.type, event.bounce_class, event.address, event.key) == (
+        EventType.BOUNCED,
+        "hard",
+        READER,
+        "",
+    )
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{GREETING} for Amazon SES event publishing.",
+        '{"notificationType": "AmazonSnsSubscriptionSucceeded", "message": "You have …"}',
+    ],
+)
+async def test_a_topic_that_is_made_a_destination_is_greeted(text: str):
+    """SES tries a topic with a text that is no event, and not always JSON."""
+    assert await at_sns().events(by_sns(text.encode(), NEW, NOW)) == ()
+
+
+@pytest.mark.anyio
+async def test_subscribing_is_no_event():
+    """The topic asks whether it may send here: it is confirmed, and nothing is kept."""
+    far_end = AtSns()
+    reader = SesWebhook(REPORTED.settings, transport=far_end.transport())
+    assert await reader.events(posted(confirmation(arn(NEW), NOW), NOW)) == ()
+    assert len(far_end.asked) == 2
+
+
+@pytest.mark.anyio
+async def test_what_another_program_publishes_to_the_topic_is_no_event():
+    """A text that is no record of SES can be read by nobody here: SNS does not send it again."""
+    for text in ('{"AlarmName": "…"}', "Hello", "[]", "17"):
+        with pytest.raises(Unreadable):
+            await at_sns().events(by_sns(text.encode(), NEW, NOW))
+    assert at_sns().stops_with == 400
+
+
+@pytest.mark.anyio
+async def test_each_way_has_its_own_proof():
+    """A token does not stand for a topic, nor a topic's name for a token."""
+    bridge, topic = EVENT_BRIDGE.webhook(), at_sns()
+    with pytest.raises(Forged):
+        await bridge.events(REPORTED.hook(EXAMPLES[0].told))
+    with pytest.raises(Forged):
+        await topic.events(EVENT_BRIDGE.hook(EVENT_BRIDGE.examples[0].told))
+    hook = EVENT_BRIDGE.hook(EVENT_BRIDGE.examples[0].told)
+    with pytest.raises(Forged):
+        await bridge.events(replace(hook, headers={**hook.headers, "x-amz-sns-message-type": "Notification"}))
+
+
+@pytest.mark.anyio
+async def test_event_bridge_may_bring_a_name_and_password():
+    """A connection of EventBridge has Basic authorization, too."""
+    credentials = b64encode(b"events:a password besides").decode()
+    hook = EVENT_BRIDGE.hook(EVENT_BRIDGE.examples[0].told)
+    hook = replace(hook, headers={"authorization": f"Basic {credentials}"})
+    [event] = await EVENT_BRIDGE.webhook().events(hook)
+    assert event.type is EventType.DELIVERED

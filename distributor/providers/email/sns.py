@@ -36,8 +36,9 @@ SIGNED: Mapping[str, tuple[str, ...]] = {  # by Type; a Subject is signed if the
         CONFIRMATIONS, ("Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
     ),
 }
-# Patterns of the whole address: nothing is left to two ways of reading it.
-_AT_SNS = r"https://sns\.[a-z0-9-]{3,40}\.amazonaws\.com(?:\.cn)?/"
+# Patterns of the whole address: nothing is left to two ways of reading it. Only a region may stand in the
+# middle: at `sns.s3-eu-west-1.amazonaws.com` is whatever the owner of a bucket called "sns" puts there.
+_AT_SNS = r"https://sns\.[a-z]{2}(?:-[a-z]{3,12}){1,2}-[0-9]{1,2}\.amazonaws\.com(?:\.cn)?/"
 CERTIFICATES = re.compile(_AT_SNS + r"SimpleNotificationService-[A-Za-z0-9]{1,100}\.pem")
 CONFIRMING = re.compile(_AT_SNS + r"\?Action=ConfirmSubscription&[A-Za-z0-9:&=._%~+-]{1,1000}")
 
@@ -87,11 +88,7 @@ class Sns:
             raise TryLater("too many requests wait for a certificate of SNS")
         async with self._fetching:
             if url not in self._kept:
-                pem = await _fetched(url, transport)
-                try:
-                    self._kept[url] = load_pem_x509_certificate(pem)
-                except ValueError as error:
-                    raise TryLater(f"what stands at {url} is no certificate: {error}") from None
+                self._kept[url] = await _certificate_at(url, transport)
                 while len(self._kept) > MOST_KEPT:
                     self._kept.popitem(last=False)
             return self._kept[url]
@@ -151,14 +148,31 @@ async def confirm(told: Mapping[str, str], transport: httpx.AsyncBaseTransport |
     url = told["SubscribeURL"]
     if not CONFIRMING.fullmatch(url) or httpx.URL(url).params.get_list("TopicArn") != [told["TopicArn"]]:
         raise Forged("asks to visit an address that does not confirm a subscription at SNS")
-    await _fetched(url, transport)
+    answer = await _fetched(url, transport)
+    if not answer.is_success:
+        raise TryLater(f"SNS does not confirm the subscription: {http.said(answer)}")
 
 
-async def _fetched(url: str, transport: httpx.AsyncBaseTransport | None) -> bytes:
+async def _certificate_at(url: str, transport: httpx.AsyncBaseTransport | None) -> Certificate:
+    answer = await _fetched(url, transport)
+    if not answer.is_success:  # a name that somebody made up
+        raise Forged("names a certificate that SNS does not have")
+    try:
+        return load_pem_x509_certificate(answer.content)
+    except ValueError as error:
+        raise TryLater(f"what stands at {url} is no certificate: {error}") from None
+
+
+async def _fetched(url: str, transport: httpx.AsyncBaseTransport | None) -> httpx.Response:
+    """What stands at an address of SNS, or that nothing does."""
     try:
         with anyio.fail_after(LONGEST_FETCH):
             async with http.client("", transport=transport) as opened:
-                answer = await http.exchange(opened, opened.build_request("GET", url), most=LARGEST_FETCH)
-                return answer.content
+                request = opened.build_request("GET", url)
+                return await http.exchange(opened, request, telling=_is_not_there, most=LARGEST_FETCH)
     except (SendError, TimeoutError) as error:
         raise TryLater(f"SNS does not answer: {error or 'silence'}") from error
+
+
+def _is_not_there(answer: httpx.Response) -> bool:
+    return answer.status_code in (403, 404)
