@@ -22,7 +22,13 @@ class Vendor:
 
 VENDORS: Mapping[str, Vendor] = {
     # Its API marks no attachment as inline: https://anymail.dev/en/stable/esps/brevo/ (read 2026-11-23)
-    "brevo": Vendor(at="brevo:Brevo", needs=("key",), inline_pictures=False),
+    "brevo": Vendor(
+        at="brevo:Brevo",
+        needs=("key",),
+        inline_pictures=False,
+        hook="brevo:BrevoWebhook",
+        signs_with=("password", "token"),
+    ),
     "mailgun": Vendor(
         at="mailgun:Mailgun",
         needs=("key", "domain"),

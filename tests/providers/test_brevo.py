@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from dataclasses import replace
+from datetime import UTC, datetime
 from html import escape
+from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
+from distributor.config import Provider, WebhookSettings
 from distributor.errors import AccountTrouble, Refused, SomeRefused, Unclear
+from distributor.model import EventType, RejectReason
 from distributor.providers.email.brevo import Brevo
+from distributor.providers.protocol import Hook
 from tests.providers.contract import BATCH, CALLED, DIGEST, EMAILS, FarEnd, Message, Vendor, body, email, send
+from tests.providers.hooks import KEY, NEW, NOW, OLD, READER, Example, InHeader, Reported, encoded
 
 SETTINGS = Provider(type="brevo", key=SecretStr("xkeysib-123"))
 
@@ -192,3 +198,138 @@ async def test_the_key_never_stands_in_a_message():
     with pytest.raises(AccountTrouble) as raised:
         await send(VENDOR, answering(401, {"code": "unauthorized", "message": "Key not found"}))
     assert "xkeysib" not in str(raised.value)
+
+
+# --- what it reports ---
+
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML) Version/17.1"
+
+
+def by_password(told: bytes, secret: str, at: datetime) -> Hook:
+    credentials = b64encode(f"brevo:{secret}".encode()).decode()
+    return Hook(body=told, headers={"authorization": f"Basic {credentials}"}, received_at=at)
+
+
+def by_token(told: bytes, secret: str, at: datetime) -> Hook:
+    return Hook(body=told, headers={"authorization": f"Bearer {secret}"}, received_at=at)
+
+
+def told(event: str, **fields: Any) -> dict[str, Any]:
+    """An event in the shape of Brevo's page on transactional webhooks (read 2026-11-29)."""
+    return {
+        "event": event,
+        "email": READER,
+        "id": 26224,  # the webhook's
+        "date": "2026-06-01 08:59:00",
+        "ts": 1780297140,
+        "message-id": "<202606010659.12345678900@relay.example>",
+        "ts_event": 1780297140,
+        "subject": "News",
+        "X-Mailin-custom": KEY,
+        "sending_ip": "192.0.2.1",
+        "ts_epoch": 1780297140250,
+        "tags": ["7-1"],
+        **fields,
+    }
+
+
+def kind(event: str, type_: EventType, class_: str | None, why: RejectReason | None) -> Example:
+    return Example(
+        told=told(event, reason="no such mailbox"),
+        says={
+            "type": type_,
+            "bounce_class": class_,
+            "reject_reason": why,
+            "description": "no such mailbox",
+        },
+    )
+
+
+def opened(event: str, agent: str, by: str) -> Example:
+    return Example(
+        told=told(event, user_agent=agent, device_used="DESKTOP"),
+        says={"type": EventType.OPENED, "by": by, "user_agent": agent},
+    )
+
+
+EXAMPLES = [
+    Example(
+        told=told("delivered"),
+        says={
+            "type": EventType.DELIVERED,
+            "said": "delivered",
+            "address": READER,
+            "key": KEY,
+            "message_id": "<202606010659.12345678900@relay.example>",
+            "occurred_at": datetime(2026, 6, 1, 6, 59, 0, 250000, UTC),
+            "bounce_class": None,
+        },
+    ),
+    Example(told=told("request"), says={"type": EventType.QUEUED, "key": KEY}),
+    kind("deferred", EventType.DEFERRED, "soft", None),
+    kind("hard_bounce", EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+    kind("soft_bounce", EventType.BOUNCED, "soft", RejectReason.BOUNCED),
+    kind("invalid_email", EventType.BOUNCED, "hard", RejectReason.INVALID),
+    kind("blocked", EventType.REJECTED, None, RejectReason.BLOCKED),
+    Example(
+        # Others saw it in seconds here.
+        told=told("error", ts_epoch=1780297140),
+        says={"type": EventType.FAILED, "occurred_at": datetime(2026, 6, 1, 6, 59, tzinfo=UTC)},
+    ),
+    Example(told=told("spam"), says={"type": EventType.COMPLAINED, "reject_reason": RejectReason.SPAM}),
+    Example(told=told("complaint"), says={"type": EventType.COMPLAINED}),
+    Example(told=told("unsubscribed"), says={"type": EventType.UNSUBSCRIBED}),
+    Example(told=told("unsubscribe"), says={"type": EventType.UNSUBSCRIBED}),
+    opened("unique_opened", SAFARI, "human"),
+    opened("opened", "Googlebot/2.1", "bot"),
+    opened("proxy_open", SAFARI, "unknown"),
+    opened("unique_proxy_open", "", "unknown"),
+    Example(
+        told=told("click", link="https://news.example/a", user_agent=SAFARI),
+        says={"type": EventType.CLICKED, "by": "human", "link": "https://news.example/a"},
+    ),
+]
+UNKNOWN = told("list_addition", list_id=[3], key="xkeysib-…")
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(username=("brevo",), password=(SecretStr(NEW), SecretStr(OLD)))}
+    ),
+    signed=by_password,
+    seal=InHeader("authorization"),
+    covers_body=False,
+    in_lists=True,
+    forgeries=lambda seal: [seal.replace("Basic", "Bearer"), f"Bearer {NEW}"],
+    examples=EXAMPLES,
+    unknown=UNKNOWN,
+)
+BY_TOKEN = replace(
+    REPORTED,
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(token=(SecretStr(NEW), SecretStr(OLD)))},
+    ),
+    signed=by_token,
+    in_lists=False,
+    forgeries=lambda seal: [seal.replace("Bearer", "Basic"), seal.removeprefix("Bearer "), "Bearer"],
+)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("way", [REPORTED, BY_TOKEN])
+async def test_events_come_alone_and_in_batches(way: Reported):
+    """The same event is the same, whether it comes by itself or in a batch of five minutes."""
+    one, other = (example.told for example in EXAMPLES[:2])
+    reader = way.webhook()
+    [alone] = await reader.events(way.signed(encoded(one), NEW, NOW))
+    batch = await reader.events(way.signed(encoded([other, one] * 250), NEW, NOW))
+    assert len(batch) == 500
+    assert len({event.id for event in batch}) == 2
+    assert alone == batch[1]
+
+
+@pytest.mark.anyio
+async def test_marketing_mails_are_nobodys_delivery():
+    """Brevo's own campaigns report to the same webhook: without our key, an event is of an address alone."""
+    fields = {name: value for name, value in told("hard_bounce").items() if name != "X-Mailin-custom"}
+    [event] = await REPORTED.webhook().events(REPORTED.hook(fields | {"camp_id": 7, "campaign name": "x"}))
+    assert (event.type, event.key, event.address) == (EventType.BOUNCED, "", READER)

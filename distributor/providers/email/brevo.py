@@ -6,7 +6,7 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -14,11 +14,20 @@ import orjson
 
 from distributor.config import Provider, mailbox
 from distributor.errors import AccountTrouble, SendError, SomeRefused, Unclear
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.model import (
+    Answer,
+    Batch,
+    BounceClass,
+    Digest,
+    Email,
+    Event,
+    EventType,
+    RejectReason,
+)
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_headers, one_line
 from distributor.providers.email.readers import blanks, contact, marks, values
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.slots import translate
 
 BASE_URL = "https://api.brevo.com"
@@ -183,3 +192,72 @@ def _told(answer: httpx.Response) -> tuple[str, str]:
         return str(body["code"]), str(body.get("message", "")).lower()
     except (orjson.JSONDecodeError, AttributeError, KeyError, TypeError):
         return "", ""
+
+
+# --- what it reports: https://developers.brevo.com/docs/transactional-webhooks (read 2026-11-29) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+EVENTS: Mapping[str, Kind] = {  # event -> ours
+    "request": (EventType.QUEUED, None, None),  # of those that are blocked afterwards, too
+    "delivered": (EventType.DELIVERED, None, None),
+    "deferred": (EventType.DEFERRED, "soft", None),
+    "hard_bounce": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+    "soft_bounce": (EventType.BOUNCED, "soft", RejectReason.BOUNCED),
+    "invalid_email": (EventType.BOUNCED, "hard", RejectReason.INVALID),
+    "blocked": (EventType.REJECTED, None, RejectReason.BLOCKED),  # for what, or by whose hand, is not told
+    "error": (EventType.FAILED, None, RejectReason.OTHER),
+    "spam": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "complaint": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "unsubscribed": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "unsubscribe": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),  # as its own example spells it
+    "opened": (EventType.OPENED, None, None),
+    "unique_opened": (EventType.OPENED, None, None),
+    "proxy_open": (EventType.OPENED, None, None),
+    "unique_proxy_open": (EventType.OPENED, None, None),
+    "click": (EventType.CLICKED, None, None),
+}
+BY_PROXY = frozenset({"proxy_open", "unique_proxy_open"})  # a mail service fetched the pictures
+
+# What tells one event from another: there is no id of an event, and "id" is the webhook's. Of the times,
+# `date` has the zone of the account, and so had `ts` and `ts_event` where others looked (django-anymail).
+APART = ("event", "message-id", "email", "ts_epoch", "ts_event", "ts", "link", "reason")
+
+
+@dataclass(frozen=True, slots=True)
+class BrevoWebhook:
+    """Signs nothing: a name and password stand in the address, or a token comes in a header.
+
+    https://developers.brevo.com/docs/username-and-password-authentication (read 2026-11-29). Events come one
+    by one, or as a list of up to 500.
+    """
+
+    settings: Provider
+    stops_with = 400
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        hooks.known_by_password_or_token(hook, self.settings.webhook)
+        return hooks.each(hook, event_of)
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
+    said = hooks.text_of(told["event"])
+    type_, class_, why = EVENTS.get(said, (EventType.UNKNOWN, None, None))
+    agent = hooks.text_of(told.get("user_agent"))
+    looked = type_ in (EventType.OPENED, EventType.CLICKED)
+    return Event(
+        type=type_,
+        id=hooks.id_of(*(hooks.text_of(told.get(name)) for name in APART)),
+        occurred_at=hooks.when(told.get("ts_epoch") or told.get("ts_event"), received_at),
+        said=said,
+        address=hooks.text_of(told.get("email")),
+        key=hooks.text_of(told.get("X-Mailin-custom")),
+        message_id=hooks.text_of(told.get("message-id")),
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(told.get("reason")),
+        link=hooks.text_of(told.get("link"), most=2000),
+        user_agent=agent,
+        by=("unknown" if said in BY_PROXY else hooks.hand(agent)) if looked else None,
+        raw=hooks.raw_of(told),
+    )
