@@ -45,7 +45,12 @@ VENDORS: Mapping[str, Vendor] = {
         hook="mailersend:MailerSendWebhook",
         signs_with=("secret",),
     ),
-    "mailjet": Vendor(at="mailjet:Mailjet", needs=("key", "secret")),
+    "mailjet": Vendor(
+        at="mailjet:Mailjet",
+        needs=("key", "secret"),
+        hook="mailjet:MailjetWebhook",
+        signs_with=("password",),
+    ),
     "outbox": Vendor(at="outbox:Outbox", takes=("path",)),
     "postmark": Vendor(
         at="postmark:Postmark",

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from base64 import b64decode, b64encode
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
+from distributor.config import Provider, WebhookSettings
 from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear
+from distributor.model import EventType, RejectReason
 from distributor.providers.email.mailjet import Mailjet
+from distributor.providers.protocol import Hook
 from tests.providers.contract import (
     BATCH,
     CALLED,
@@ -25,6 +28,7 @@ from tests.providers.contract import (
     body,
     send,
 )
+from tests.providers.hooks import KEY, NEW, NOW, OLD, READER, Example, InHeader, Reported, encoded
 
 SETTINGS = Provider(type="mailjet", key=SecretStr("public-1"), secret=SecretStr("private-2"))
 
@@ -204,3 +208,142 @@ async def test_the_key_never_stands_in_a_message():
         await send(VENDOR, FarEnd(lambda request: httpx.Response(401, json=told)))
     assert "public-1" not in str(raised.value)
     assert "private-2" not in str(raised.value)
+
+
+# --- what it reports ---
+
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML) Version/17.1"
+
+
+def signed(told: bytes, secret: str, at: datetime) -> Hook:
+    credentials = b64encode(f"mailjet:{secret}".encode()).decode()
+    return Hook(body=told, headers={"authorization": f"Basic {credentials}"}, received_at=at)
+
+
+def told(event: str, **fields: Any) -> dict[str, Any]:
+    """An event in the shape of Mailjet's guide to webhooks (read 2026-11-29)."""
+    return {
+        "event": event,
+        "time": 1780297140,
+        "MessageID": 19421777835146490,
+        "Message_GUID": "1ab23cd4-e567-8901-2345-6789f0gh1i2j",
+        "email": READER,
+        "mj_campaign_id": 7257,
+        "mj_contact_id": 4,
+        "customcampaign": "news 7 0123456789abcdef",
+        "CustomID": KEY,
+        "Payload": "",
+        **fields,
+    }
+
+
+def bounced(error: str, why: RejectReason, *, hard: bool) -> Example:
+    fields = {"blocked": hard, "hard_bounce": hard, "error_related_to": "recipient", "error": error}
+    return Example(
+        told=told("bounce", comment=f"550 {error}", **fields),
+        says={
+            "type": EventType.BOUNCED,
+            "said": f"bounce {error}",
+            "bounce_class": "hard" if hard else "soft",
+            "reject_reason": why,
+            "description": f"550 {error}",
+        },
+    )
+
+
+def blocked(error: str, why: RejectReason) -> Example:
+    return Example(
+        told=told("blocked", error_related_to="mailjet", error=error),
+        says={"type": EventType.REJECTED, "bounce_class": None, "reject_reason": why, "key": KEY},
+    )
+
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(username=("mailjet",), password=(SecretStr(NEW), SecretStr(OLD)))}
+    ),
+    signed=signed,
+    seal=InHeader("authorization"),
+    covers_body=False,
+    in_lists=True,
+    forgeries=lambda seal: [
+        seal.replace("Basic", "Bearer"),
+        f"Basic {b64encode(f'other:{NEW}'.encode()).decode()}",
+    ],
+    examples=[
+        Example(
+            told=told("sent", mj_message_id="19421777835146490", smtp_reply="sent (250 2.0.0 OK)"),
+            says={
+                "type": EventType.DELIVERED,
+                "said": "sent",
+                "address": READER,
+                "key": KEY,
+                "message_id": "19421777835146490",
+                "occurred_at": datetime(2026, 6, 1, 6, 59, tzinfo=UTC),
+                "description": "sent (250 2.0.0 OK)",
+                "bounce_class": None,
+            },
+        ),
+        bounced("user unknown", RejectReason.BOUNCED, hard=True),
+        bounced("no mail host", RejectReason.INVALID, hard=True),
+        bounced("quota exceeded", RejectReason.BOUNCED, hard=False),
+        bounced("content blocked", RejectReason.SPAM, hard=False),
+        bounced("something new", RejectReason.OTHER, hard=False),
+        Example(
+            told=told("bounce", blocked=False, hard_bounce=False, error="greylisted"),
+            says={"type": EventType.DEFERRED, "bounce_class": "soft"},
+        ),
+        blocked("preblocked", RejectReason.BLOCKED),
+        blocked("spam reporter", RejectReason.SPAM),
+        blocked("error in template language", RejectReason.OTHER),
+        Example(
+            told=told("blocked", error_related_to="mailjet", error="duplicate in campaign"),
+            says={"type": EventType.UNKNOWN, "reject_reason": None},
+        ),
+        Example(
+            told=told("spam", source="JMRPP"),
+            says={"type": EventType.COMPLAINED, "reject_reason": RejectReason.SPAM},
+        ),
+        Example(
+            told=told("unsub", mj_list_id=1, ip="127.0.0.1", geo="FR", agent=SAFARI),
+            says={"type": EventType.UNSUBSCRIBED},
+        ),
+        Example(
+            told=told("open", ip="127.0.0.1", geo="US", agent=SAFARI),
+            says={"type": EventType.OPENED, "by": "human", "user_agent": SAFARI},
+        ),
+        Example(
+            told=told("open", time=1780297141, agent="Mozilla/5.0 (via ggpht.com GoogleImageProxy)"),
+            says={"type": EventType.OPENED, "by": "unknown"},
+        ),
+        Example(
+            told=told("click", url="https://news.example/a", agent="python-requests/2.32"),
+            says={"type": EventType.CLICKED, "by": "bot", "link": "https://news.example/a"},
+        ),
+    ],
+    unknown=told("something_new"),
+)
+
+
+@pytest.mark.anyio
+async def test_events_come_alone_and_in_groups():
+    """Grouped or not is a choice in the webhook's settings; the event is the same."""
+    one, other = (example.told for example in REPORTED.examples[:2])
+    reader = REPORTED.webhook()
+    [alone] = await reader.events(signed(encoded(one), NEW, NOW))
+    grouped = await reader.events(signed(encoded([other, one]), NEW, NOW))
+    assert alone == grouped[1] != grouped[0]
+    assert await reader.events(signed(b"[]", NEW, NOW)) == []
+
+
+@pytest.mark.anyio
+async def test_only_a_bounce_can_be_a_hard_one():
+    """What Mailjet itself blocked silences nobody, whatever else it says of it."""
+    [event] = await REPORTED.webhook().events(
+        REPORTED.hook(told("blocked", error="preblocked", hard_bounce=True))
+    )
+    assert (event.type, event.bounce_class) == (EventType.REJECTED, None)
+    [event] = await REPORTED.webhook().events(
+        REPORTED.hook(told("bounce", error="greylisted", hard_bounce=True))
+    )
+    assert (event.type, event.bounce_class) == (EventType.BOUNCED, "hard")

@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,10 +15,19 @@ import orjson
 
 from distributor.config import Provider, mailbox
 from distributor.errors import AccountTrouble, SendError, SomeRefused, Unclear
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.model import (
+    Answer,
+    Batch,
+    BounceClass,
+    Digest,
+    Email,
+    Event,
+    EventType,
+    RejectReason,
+)
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, one_click_headers
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import split
 
@@ -202,3 +211,89 @@ def _told(answer: httpx.Response) -> dict[str, Any]:
     except orjson.JSONDecodeError:
         return {}
     return told if isinstance(told, dict) else {}
+
+
+# --- what it reports: https://dev.mailjet.com/email/guides/webhooks/ (read 2026-11-29) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+EVENTS: Mapping[str, Kind] = {  # event -> ours
+    "sent": (EventType.DELIVERED, None, None),  # the receiving server took it
+    "open": (EventType.OPENED, None, None),
+    "click": (EventType.CLICKED, None, None),
+    "bounce": (EventType.BOUNCED, "soft", RejectReason.OTHER),  # see kind_of
+    "blocked": (EventType.REJECTED, None, RejectReason.OTHER),  # see kind_of
+    "spam": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "unsub": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+}
+REASONS: Mapping[str, RejectReason] = {  # error of a bounce or a block -> ours
+    "user unknown": RejectReason.BOUNCED,
+    "mailbox inactive": RejectReason.BOUNCED,
+    "quota exceeded": RejectReason.BOUNCED,
+    "invalid domain": RejectReason.INVALID,
+    "no mail host": RejectReason.INVALID,
+    "typofix": RejectReason.INVALID,
+    "relay/access denied": RejectReason.BLOCKED,
+    "sender blocked": RejectReason.BLOCKED,
+    "policy issue": RejectReason.BLOCKED,
+    "preblocked": RejectReason.BLOCKED,
+    "blacklisted": RejectReason.BLOCKED,
+    "content blocked": RejectReason.SPAM,
+    "spam reporter": RejectReason.SPAM,
+    "connection issue": RejectReason.TIMED_OUT,
+}
+LATER = "greylisted"  # Mailjet tries again
+# Of a reader's second copy, which has the key of the first: it says that the first was accepted.
+DUPLICATE = "duplicate in campaign"
+APART = ("event", "MessageID", "email", "time", "url", "error", "mj_list_id")  # no event has an id
+
+
+@dataclass(frozen=True, slots=True)
+class MailjetWebhook:
+    """Signs nothing: a name and password stand in the address. Events come grouped, or one by one.
+
+    Whatever is not answered 200 comes again for 24 hours.
+    """
+
+    settings: Provider
+    stops_with = 400
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        hooks.known_by_password(hook, self.settings.webhook)
+        return hooks.each(hook, event_of)
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event:
+    said, error = hooks.text_of(told["event"]), hooks.text_of(told.get("error"))
+    type_, class_, why = kind_of(said, error, told)
+    agent = hooks.text_of(told.get("agent"))
+    related = hooks.text_of(told.get("error_related_to"))
+    return Event(
+        type=type_,
+        id=hooks.id_of(*(hooks.text_of(told.get(name), most=2000) for name in APART)),
+        occurred_at=hooks.when(told.get("time"), received_at),
+        said=" ".join(filter(None, (said, error))),
+        address=hooks.text_of(told.get("email")),
+        key=hooks.text_of(told.get("CustomID")),
+        message_id=hooks.text_of(told.get("MessageID")),
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(told.get("comment") or told.get("smtp_reply")) or related,
+        link=hooks.text_of(told.get("url"), most=2000),
+        user_agent=agent,
+        by=hooks.hand(agent) if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=hooks.raw_of(told),
+    )
+
+
+def kind_of(said: str, error: str, told: Mapping[str, Any]) -> Kind:
+    type_, class_, why = EVENTS.get(said, (EventType.UNKNOWN, None, None))
+    if said not in ("bounce", "blocked"):
+        return (type_, class_, why)
+    is_hard = told.get("hard_bounce") is True
+    if error == DUPLICATE:
+        return (EventType.UNKNOWN, None, None)
+    if error == LATER and not is_hard:
+        return (EventType.DEFERRED, "soft", None)
+    class_ = "hard" if is_hard and said == "bounce" else class_
+    return (type_, class_, REASONS.get(error, RejectReason.OTHER))
