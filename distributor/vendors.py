@@ -90,7 +90,13 @@ VENDORS: Mapping[str, Vendor] = {
     # It puts its own List-Unsubscribe into everything that is not declared transactional, and a newsletter is
     # not: https://support.sparkpost.com/docs/user-guide/remove-list-unsubscribe-header (read 2026-11-23)
     "sparkpost": Vendor(
-        at="sparkpost:SparkPost", needs=("key",), takes=("region",), regions=("eu",), one_click=False
+        at="sparkpost:SparkPost",
+        needs=("key",),
+        takes=("region",),
+        regions=("eu",),
+        one_click=False,
+        hook="sparkpost:SparkPostWebhook",
+        signs_with=("password", "token"),
     ),
 }
 

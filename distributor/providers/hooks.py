@@ -185,8 +185,10 @@ def only(hook: Hook) -> Mapping[str, Any]:
     return told
 
 
-def each(hook: Hook, read: Callable[[Any, datetime], Event]) -> list[Event]:
+def each(hook: Hook, read: Callable[[Any, datetime], Event | None]) -> list[Event]:
     """The events of a list; one of them that cannot be read is kept as it is, and takes no other with it.
+
+    Where *read* finds that something tells nothing, it is left out.
 
     Raises:
         Unreadable: there is no list, or nothing in it that could be an event.
@@ -194,13 +196,14 @@ def each(hook: Hook, read: Callable[[Any, datetime], Event]) -> list[Event]:
     told = json_of(hook)
     if isinstance(told, dict):
         with reading():
-            return [read(told, hook.received_at)]
+            return [event for event in [read(told, hook.received_at)] if event is not None]
     if not isinstance(told, list) or (told and not any(isinstance(one, dict) for one in told)):
         raise Unreadable("is neither an event nor a list of events")
-    return [_read(one, place, hook, read) for place, one in enumerate(told)]
+    found = [_read(one, place, hook, read) for place, one in enumerate(told)]
+    return [event for event in found if event is not None]
 
 
-def _read(told: Any, place: int, hook: Hook, read: Callable[[Any, datetime], Event]) -> Event:
+def _read(told: Any, place: int, hook: Hook, read: Callable[[Any, datetime], Event | None]) -> Event | None:
     try:
         with reading():
             return read(told, hook.received_at)

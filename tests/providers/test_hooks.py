@@ -42,7 +42,7 @@ from tests.providers.hooks import (
 )
 
 WEBHOOKS = Path(__file__).parents[2] / "docs/webhooks.md"
-OTHER_WAYS = ("brevo BY_TOKEN", "ses EVENT_BRIDGE")
+OTHER_WAYS = ("brevo BY_TOKEN", "ses EVENT_BRIDGE", "sparkpost BY_TOKEN")
 NAMES = sorted([*(name for name, vendor in VENDORS.items() if vendor.hook), *OTHER_WAYS])
 LATER = NOW + timedelta(hours=3)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,10 +14,11 @@ import httpx
 import pytest
 from pydantic import SecretStr
 
-from distributor.config import Provider
+from distributor.config import Provider, WebhookSettings
 from distributor.errors import AccountTrouble, Refused, SendError, SomeRefused, TryLater, Unclear
-from distributor.model import Batch
+from distributor.model import Batch, EventType, RejectReason
 from distributor.providers.email.sparkpost import SparkPost
+from distributor.providers.protocol import Hook
 from tests.providers.contract import (
     BATCH,
     CALLED,
@@ -31,6 +32,8 @@ from tests.providers.contract import (
     email,
     send,
 )
+from tests.providers.hooks import KEY as DELIVERY
+from tests.providers.hooks import NEW, NOW, OLD, READER, Example, InHeader, Reported, encoded
 
 KEY = "14ac5499cfdd2bb2859e4476d2e5b1d2bad079bf"
 SETTINGS = Provider(type="sparkpost", key=SecretStr(KEY))
@@ -316,3 +319,163 @@ async def test_events_that_are_not_told_are_no_answer(answer: httpx.Response, er
     with pytest.raises(SendError) as raised:
         await find(FarEnd(lambda request: answer))
     assert type(raised.value) is error
+
+
+# --- what it reports ---
+
+SAFARI = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/605.1.15 (KHTML) Version/17.1"
+
+
+def by_password(told: bytes, secret: str, at: datetime) -> Hook:
+    credentials = b64encode(f"sparkpost:{secret}".encode()).decode()
+    headers = {"authorization": f"Basic {credentials}", "x-messagesystems-batch-id": "7b2f"}
+    return Hook(body=told, headers=headers, received_at=at)
+
+
+def by_token(told: bytes, secret: str, at: datetime) -> Hook:
+    return Hook(body=told, headers={"authorization": f"Bearer {secret}"}, received_at=at)
+
+
+def reported(kind: str, place: int, *, class_: str = "message_event", **fields: Any) -> dict[str, Any]:
+    """An event in the shape of SparkPost's samples (read 2026-11-29)."""
+    about = {
+        "type": kind,
+        "campaign_id": "7-1",
+        "customer_id": "1",
+        "event_id": f"923569276938138{place:02}",
+        "friendly_from": "news@news.example",
+        "ip_pool": "example-ip-pool",
+        "message_id": "000443ee14578172be22",
+        "msg_from": "bounces@news.example",
+        "rcpt_meta": {"delivery": DELIVERY},
+        "rcpt_tags": [],
+        "rcpt_to": READER.lower(),
+        "raw_rcpt_to": READER,
+        "recipient_domain": "example.org",
+        "subject": "News",
+        "timestamp": "1780297140",
+        "transmission_id": "65832150921904138",
+        **fields,
+    }
+    return {"msys": {class_: about}}
+
+
+def bounced(place: int, code: str, type_: EventType, class_: str | None, why: RejectReason | None) -> Example:
+    return Example(
+        told=reported("bounce", place, bounce_class=code, error_code="550", raw_reason="550 5.1.1 unknown"),
+        says={
+            "type": type_,
+            "said": "bounce",
+            "bounce_class": class_,
+            "reject_reason": why,
+            "description": "550 5.1.1 unknown",
+        },
+    )
+
+
+def opened(place: int, kind: str, by: str, **parsed: bool) -> Example:
+    told = reported(kind, place, class_="track_event", user_agent=SAFARI, user_agent_parsed=parsed)
+    return Example(told=told, says={"type": EventType.OPENED, "by": by, "user_agent": SAFARI})
+
+
+REPORTED = Reported(
+    settings=SETTINGS.model_copy(
+        update={
+            "webhook": WebhookSettings(username=("sparkpost",), password=(SecretStr(NEW), SecretStr(OLD)))
+        }
+    ),
+    signed=by_password,
+    seal=InHeader("authorization"),
+    covers_body=False,
+    in_lists=True,
+    forgeries=lambda seal: [seal.replace("Basic", "Bearer"), f"Bearer {NEW}"],
+    pings=[[{"msys": {}}], {"msys": {}}, []],
+    malformed=(b"{}", b'{"msys": []}', b'{"msys": {"a": {}, "b": {}}}', b'{"msys": {"message_event": 17}}'),
+    examples=[
+        Example(
+            told=reported("delivery", 1, delv_method="esmtp", queue_time="12"),
+            says={
+                "type": EventType.DELIVERED,
+                "said": "delivery",
+                "id": "92356927693813801",
+                "address": READER,
+                "key": DELIVERY,
+                "message_id": "65832150921904138",
+                "occurred_at": datetime(2026, 6, 1, 6, 59, tzinfo=UTC),
+                "bounce_class": None,
+            },
+        ),
+        Example(told=reported("injection", 2), says={"type": EventType.QUEUED, "key": DELIVERY}),
+        Example(
+            told=reported("delay", 3, bounce_class="22", raw_reason="452 4.2.2 full"),
+            says={"type": EventType.DEFERRED, "bounce_class": "soft", "description": "452 4.2.2 full"},
+        ),
+        bounced(4, "10", EventType.BOUNCED, "hard", RejectReason.INVALID),
+        bounced(5, "30", EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+        bounced(6, "22", EventType.BOUNCED, "soft", RejectReason.BOUNCED),
+        bounced(7, "24", EventType.BOUNCED, "soft", RejectReason.TIMED_OUT),
+        bounced(8, "51", EventType.BOUNCED, "soft", RejectReason.SPAM),
+        bounced(9, "25", EventType.REJECTED, None, RejectReason.BLOCKED),
+        bounced(10, "1", EventType.BOUNCED, "soft", RejectReason.OTHER),
+        bounced(11, "something new", EventType.BOUNCED, "soft", RejectReason.OTHER),
+        bounced(12, "60", EventType.UNKNOWN, None, None),
+        bounced(13, "90", EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+        Example(
+            told=reported("out_of_band", 14, bounce_class="10"),
+            says={"type": EventType.BOUNCED, "bounce_class": "hard"},
+        ),
+        Example(
+            told=reported("policy_rejection", 15, bounce_class="10", reason="550 suppressed"),
+            says={"type": EventType.REJECTED, "bounce_class": None, "description": "550 suppressed"},
+        ),
+        Example(told=reported("generation_failure", 16, class_="gen_event"), says={"type": EventType.FAILED}),
+        Example(
+            told=reported("generation_rejection", 17, class_="gen_event"), says={"type": EventType.REJECTED}
+        ),
+        Example(
+            told=reported("spam_complaint", 18, fbtype="abuse", report_by="server.email.example"),
+            says={"type": EventType.COMPLAINED, "address": READER, "key": DELIVERY},
+        ),
+        Example(
+            told=reported("list_unsubscribe", 19, class_="unsubscribe_event", mailfrom=READER),
+            says={"type": EventType.UNSUBSCRIBED},
+        ),
+        Example(
+            told=reported("link_unsubscribe", 20, class_="unsubscribe_event", user_agent=SAFARI),
+            says={"type": EventType.UNSUBSCRIBED},
+        ),
+        opened(21, "open", "human", is_mobile=False, is_proxy=False, is_prefetched=False),
+        opened(22, "initial_open", "bot", is_proxy=True, is_prefetched=True),
+        opened(23, "amp_open", "unknown", is_proxy=True),
+        Example(
+            told=reported("click", 24, class_="track_event", target_link_url="https://news.example/a"),
+            says={"type": EventType.CLICKED, "by": "unknown", "link": "https://news.example/a"},
+        ),
+    ],
+    unknown=reported("something_new", 99, class_="something_event"),
+)
+BY_TOKEN = replace(
+    REPORTED,
+    settings=SETTINGS.model_copy(
+        update={"webhook": WebhookSettings(token=(SecretStr(NEW), SecretStr(OLD)))},
+    ),
+    signed=by_token,
+    forgeries=lambda seal: [seal.replace("Bearer", "Basic"), seal.removeprefix("Bearer "), "Bearer"],
+)
+
+
+@pytest.mark.anyio
+async def test_an_empty_envelope_among_events_is_left_out():
+    """SparkPost tries an address with an envelope that has nothing in it."""
+    one = REPORTED.examples[0].told
+    found = await REPORTED.webhook().events(REPORTED.hook({"msys": {}}, one, {"msys": {}}))
+    assert [event.type for event in found] == [EventType.DELIVERED]
+
+
+@pytest.mark.anyio
+async def test_an_event_without_an_id_is_told_by_what_it_says():
+    """The same one is known again, and another is another."""
+    one = reported("delivery", 1, event_id=None)
+    other = reported("delivery", 1, event_id=None, timestamp="1780297141")
+    found = await REPORTED.webhook().events(by_password(encoded([one, other, one]), NEW, NOW))
+    assert found[0].id == found[2].id != found[1].id

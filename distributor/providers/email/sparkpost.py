@@ -7,7 +7,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -15,11 +15,21 @@ import orjson
 
 from distributor.config import Provider, mailbox
 from distributor.errors import AccountTrouble, SendError, SomeRefused, TryLater, Unclear
-from distributor.model import Answer, Batch, Digest, Email
-from distributor.providers import http
+from distributor.model import (
+    Answer,
+    Batch,
+    BounceClass,
+    Digest,
+    Email,
+    Event,
+    EventType,
+    Hand,
+    RejectReason,
+)
+from distributor.providers import hooks, http
 from distributor.providers.email.mime import Sender, ascii_address, list_id, shown_mailbox
 from distributor.providers.email.readers import blanks, contact, marks, values
-from distributor.providers.protocol import EmailLimits, Media
+from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
 from distributor.slots import translate
 
@@ -242,3 +252,101 @@ def page(body: Any) -> tuple[dict[str, str], str | None]:
         told = {m["delivery"]: str(e.get("transmission_id", "")) for m, e in events if "delivery" in m}
         following = [link["href"] for link in body.get("links") or () if link.get("rel") == "next"]
         return told, httpx.URL(following[0]).params["cursor"] if following else None
+
+
+# --- what it reports: https://developers.sparkpost.com/api/webhooks/ (read 2026-11-29) ---
+
+Kind = tuple[EventType, BounceClass | None, RejectReason | None]
+
+REPORTS: Mapping[str, Kind] = {  # type -> ours
+    "injection": (EventType.QUEUED, None, None),
+    "delivery": (EventType.DELIVERED, None, None),
+    "delay": (EventType.DEFERRED, "soft", None),
+    "bounce": (EventType.BOUNCED, "soft", RejectReason.OTHER),  # see BOUNCES
+    "out_of_band": (EventType.BOUNCED, "soft", RejectReason.OTHER),  # see BOUNCES
+    "policy_rejection": (EventType.REJECTED, None, RejectReason.BLOCKED),
+    "generation_rejection": (EventType.REJECTED, None, RejectReason.BLOCKED),
+    "generation_failure": (EventType.FAILED, None, RejectReason.OTHER),
+    "spam_complaint": (EventType.COMPLAINED, None, RejectReason.SPAM),
+    "list_unsubscribe": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "link_unsubscribe": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    **dict.fromkeys(("open", "initial_open", "amp_open", "amp_initial_open"), (EventType.OPENED, None, None)),
+    **dict.fromkeys(("click", "amp_click"), (EventType.CLICKED, None, None)),
+}
+BOUNCES: Mapping[str, Kind] = {  # bounce_class -> ours
+    # https://support.sparkpost.com/docs/deliverability/bounce-classification-codes (read 2026-11-29)
+    "10": (EventType.BOUNCED, "hard", RejectReason.INVALID),
+    "30": (EventType.BOUNCED, "hard", RejectReason.BOUNCED),
+    "24": (EventType.BOUNCED, "soft", RejectReason.TIMED_OUT),
+    "25": (EventType.REJECTED, None, RejectReason.BLOCKED),  # by SparkPost's own policies
+    "26": (EventType.REJECTED, None, RejectReason.BLOCKED),
+    "50": (EventType.BOUNCED, "soft", RejectReason.BLOCKED),
+    "51": (EventType.BOUNCED, "soft", RejectReason.SPAM),
+    "52": (EventType.BOUNCED, "soft", RejectReason.SPAM),
+    "53": (EventType.BOUNCED, "soft", RejectReason.BLOCKED),
+    "54": (EventType.BOUNCED, "soft", RejectReason.BLOCKED),
+    # Mails that came back, and tell of no failure: an auto-reply, a request, a challenge.
+    "60": (EventType.UNKNOWN, None, None),
+    "80": (EventType.UNKNOWN, None, None),
+    "90": (EventType.UNSUBSCRIBED, None, RejectReason.UNSUBSCRIBED),
+    "100": (EventType.UNKNOWN, None, None),
+    **dict.fromkeys(("20", "21", "22", "23", "40", "70"), (EventType.BOUNCED, "soft", RejectReason.BOUNCED)),
+}  # any other is a soft one: an address is silenced only on a word that we know
+
+
+@dataclass(frozen=True, slots=True)
+class SparkPostWebhook:
+    """Signs nothing: a name and password, or the token of an authorization server, come in a header.
+
+    https://support.sparkpost.com/docs/tech-resources/webhook-authentication (read 2026-11-29). Whatever is
+    not answered 200 comes again for eight hours.
+    """
+
+    settings: Provider
+    stops_with = 400
+
+    async def events(self, hook: Hook) -> Sequence[Event]:
+        hooks.known_by_password_or_token(hook, self.settings.webhook)
+        return hooks.each(hook, event_of)
+
+
+def event_of(told: Mapping[str, Any], received_at: datetime) -> Event | None:
+    """An event lies in an envelope that names its class; an empty one asks whether we are there."""
+    envelope = told["msys"].items()
+    if not envelope:
+        return None
+    [(class_name, about)] = envelope
+    said = hooks.text_of(about.get("type")) or hooks.text_of(class_name)
+    type_, class_, why = kind_of(said, about)
+    agent, raw = hooks.text_of(about.get("user_agent")), hooks.raw_of(told)
+    return Event(
+        type=type_,
+        id=hooks.own_id(about.get("event_id")) or hooks.id_of(raw),
+        occurred_at=hooks.when(about.get("timestamp"), received_at),
+        said=said,
+        address=hooks.text_of(about.get("raw_rcpt_to") or about.get("rcpt_to")),
+        key=hooks.text_of(hooks.object_of(about.get("rcpt_meta")).get("delivery")),
+        message_id=hooks.text_of(about.get("transmission_id")),  # as the call was answered
+        reject_reason=why,
+        bounce_class=class_,
+        description=hooks.text_of(about.get("raw_reason") or about.get("reason")),
+        link=hooks.text_of(about.get("target_link_url"), most=2000),
+        user_agent=agent,
+        by=_hand(about, agent) if type_ in (EventType.OPENED, EventType.CLICKED) else None,
+        raw=raw,
+    )
+
+
+def kind_of(said: str, about: Mapping[str, Any]) -> Kind:
+    kind = REPORTS.get(said, (EventType.UNKNOWN, None, None))
+    return (
+        BOUNCES.get(hooks.text_of(about.get("bounce_class")), kind) if kind[0] is EventType.BOUNCED else kind
+    )
+
+
+def _hand(about: Mapping[str, Any], agent: str) -> Hand:
+    """SparkPost tells of pictures that were fetched ahead of a reader, and by a mail service for its own."""
+    parsed = hooks.object_of(about.get("user_agent_parsed"))
+    if parsed.get("is_prefetched") is True:
+        return "bot"
+    return "unknown" if parsed.get("is_proxy") is True else hooks.hand(agent)
