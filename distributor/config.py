@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
@@ -144,6 +145,21 @@ def _one_or_two(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
+def _signing_key(value: SecretStr) -> SecretStr:
+    """A key as Standard Webhooks has it: base64 of at least 16 bytes, behind "whsec_"."""
+    text = value.get_secret_value().removeprefix("whsec_")
+    try:
+        key = b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except ValueError:
+        key = b""
+    if len(key) < 16:
+        raise ValueError(
+            "is no key to sign with: whsec_ and at least 16 bytes in base64, as `openssl rand -base64 32` "
+            "makes them"
+        )
+    return value
+
+
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, AfterValidator(_readable_cron)]
 HeaderText = Annotated[str, AfterValidator(_no_header_injection)]
@@ -155,6 +171,8 @@ TimeSpan = Annotated[str, StringConstraints(pattern=r"^\d\d:\d\d-\d\d:\d\d$"), A
 Secret = Annotated[SecretStr, AfterValidator(_long_enough)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_one_or_two), Field(max_length=2)]
 Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_one_or_two), Field(max_length=2)]
+SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
+SigningKeys = Annotated[tuple[SigningKey, ...], BeforeValidator(_one_or_two), Field(max_length=2)]
 Name = Annotated[str, AfterValidator(_plain_name)]  # of a table; folders and headers are named by it
 Topic = Annotated[str, AfterValidator(_one_topic)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
@@ -198,7 +216,8 @@ class Web(_Table):
     secret: Secret = SecretStr("")  # signs readers' links
     proxies: tuple[str, ...] = ()  # the servers in front, by address or network: they say who asks
     published_secret: Secrets = ()  # of whoever says that the site was deployed
-    subscribers_secret: Secrets = ()  # that forms and CRMs sign with
+    subscribers_secret: SigningKeys = ()  # that forms and CRMs sign with
+    confirmed_elsewhere: bool = False  # they may say that a reader has confirmed there already
 
 
 class Limits(_Table):

@@ -6,8 +6,8 @@ same whether the address is known or not.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from distributor.config import Cadence, Newsletter
 from distributor.model import Notice
 from distributor.notices import Notices
-from distributor.store import events, welcomes
+from distributor.store import events, heard, welcomes
 from distributor.store.database import Database
 from subscribers import store as audience
 from subscribers.model import Entry, Evidence, Subscriber, is_disposable, known_zone, normal_address
@@ -35,6 +35,21 @@ class Wish:
     hour: int | None = None
     timezone: str | None = None
     locale: str | None = None
+    attributes: Mapping[str, str | None] = field(default_factory=dict)  # None: none any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Told:
+    """What a form or a CRM says of somebody.
+
+    Of a wish to change, what is None stays, and an empty choice or `audience.ANY_HOUR` is taken back.
+    """
+
+    what: Literal["subscribe", "unsubscribe", "update", "erase"]
+    wish: Wish  # of somebody who leaves, no newsletter stands for all
+    evidence: Evidence
+    is_confirmed: bool = False  # by the owner of the address, where it comes from
+    new_address: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,11 +110,13 @@ class Reception:
             ValueError: the wish cannot be granted to anybody; the message says why, for whoever wrote it.
         """
         entry = self._entry(wish)
-        now = self._clock()
         with self._database.write() as db:
-            asked = audience.ask(db, entry, evidence=evidence, now=now)
-            if asked.may_mail and asked.subscriber is not None:
-                self._notices.send(db, asked.to_confirm[0], "confirmation", asked.subscriber, now=now)
+            self._ask(db, entry, evidence, self._clock())
+
+    def _ask(self, db: Connection, entry: Entry, evidence: Evidence, now: datetime) -> None:
+        asked = audience.ask(db, entry, evidence=evidence, now=now)
+        if asked.may_mail and asked.subscriber is not None:
+            self._notices.send(db, asked.to_confirm[0], "confirmation", asked.subscriber, now=now)
 
     def _entry(self, wish: Wish) -> Entry:
         """A wish, checked.
@@ -112,12 +129,7 @@ class Reception:
         for name in wish.newsletters:
             if name not in self.newsletters:
                 raise ValueError(f"there is no newsletter {name[:60]!r}")
-        try:
-            address = normal_address(wish.address)
-        except ValueError as error:
-            raise ValueError(f"{wish.address.strip()[:80]!r} {error}") from None
-        if is_disposable(address):
-            raise ValueError("addresses of services that throw mailboxes away are not taken")
+        address = _lasting(wish.address)
         self._check_choice(Choice(topics=wish.topics, cadence=wish.cadence), *wish.newsletters)
         return Entry(
             address=address,
@@ -128,6 +140,7 @@ class Reception:
             hour=_hour(wish.hour),
             timezone=known_zone(wish.timezone) if wish.timezone else None,
             locale=wish.locale,
+            attributes={name: value for name, value in wish.attributes.items() if value is not None},
         )
 
     def _check_choice(self, choice: Choice, *names: str) -> None:
@@ -282,17 +295,27 @@ class Reception:
             ValueError: it is no address.
         """
         place = self._place(token)
-        wanted = normal_address(address)
-        if is_disposable(wanted):
-            raise ValueError("addresses of services that throw mailboxes away are not taken")
-        now = self._clock()
+        wanted = _lasting(address)
         with self._database.write() as db:
-            new = audience.ask_change(
-                db, subscriber=place.subscriber, address=wanted, evidence=evidence, now=now
+            names = audience.list_names(db)
+            self._ask_change(
+                db, place.subscriber, [names.get(place.list, "")], wanted, evidence, self._clock()
             )
-            name = audience.list_names(db).get(place.list)
-            if new is not None and name is not None and name in self.newsletters:
-                self._notices.send(db, name, "change", new, now=now)
+
+    def _ask_change(
+        self,
+        db: Connection,
+        person: int,
+        newsletters: Iterable[str],
+        address: str,
+        evidence: Evidence,
+        now: datetime,
+    ) -> None:
+        """Ask an address whether it is that person's, in the name of one of their newsletters."""
+        new = audience.ask_change(db, subscriber=person, address=address, evidence=evidence, now=now)
+        name = next((name for name in newsletters if name in self.newsletters), None)
+        if new is not None and name is not None:
+            self._notices.send(db, name, "change", new, now=now)
 
     # --- going ---
 
@@ -336,12 +359,89 @@ class Reception:
 
     def erase_person(self, subscriber: int, evidence: Evidence) -> audience.Proof | None:
         """Forget a person: here, and in what providers reported of them."""
+        with self._database.write() as db:
+            return self._erase(db, subscriber, evidence, self._clock())
+
+    def _erase(
+        self, db: Connection, subscriber: int, evidence: Evidence, now: datetime
+    ) -> audience.Proof | None:
+        hash_ = audience.hash_of(db, subscriber)
+        if hash_ is not None:
+            events.forget(db, subscriber, hash_)
+        return audience.erase(db, subscriber, evidence=evidence, now=now)
+
+    # --- what other programs say ---
+
+    def hear(self, id_: str, told: Told) -> bool:
+        """Do what a form or a CRM says, once for each id; False when that was done before.
+
+        It is done and remembered in one transaction, so that it is neither lost nor done twice.
+
+        Raises:
+            ValueError: it cannot be done for anybody; the message says why, and nothing was kept.
+        """
         now = self._clock()
         with self._database.write() as db:
-            hash_ = audience.hash_of(db, subscriber)
-            if hash_ is not None:
-                events.forget(db, subscriber, hash_)
-            return audience.erase(db, subscriber, evidence=evidence, now=now)
+            is_new = heard.remember(db, id_, now=now)
+            if is_new:
+                self._do(db, told, now)
+        return is_new
+
+    def _do(self, db: Connection, told: Told, now: datetime) -> None:
+        if told.what == "subscribe":
+            self._bring(db, told, now)
+            return
+        address = normal_address(told.wish.address)
+        person = audience.find(db, address, now=now)
+        if told.what == "update":
+            if person is not None:
+                self._change(db, person, told, now)
+        elif person is None:
+            # Whom nobody knows here may be in a file that is imported tomorrow.
+            if told.what == "erase" or not told.wish.newsletters:
+                reason = audience.UNSUBSCRIBED
+                audience.suppress(db, address, reason=reason, evidence=told.evidence, now=now)
+        elif told.what == "erase":
+            self._erase(db, person.id, told.evidence, now)
+        else:
+            self._let_go(db, person.id, told, now)
+
+    def _bring(self, db: Connection, told: Told, now: datetime) -> None:
+        """Ask somebody whether they want the newsletters, but for those that they need not be asked of."""
+        entry = self._entry(told.wish)
+        if told.is_confirmed:
+            taken = audience.take(db, entry, evidence=told.evidence, now=now)
+            person = audience.find(db, entry.address, now=now)
+            if person is not None:
+                self._welcome(db, person.id, taken.lists, now)
+        # Of what they are readers of by now nothing is asked.
+        self._ask(db, entry, told.evidence, now)
+
+    def _change(self, db: Connection, person: Subscriber, told: Told, now: datetime) -> None:
+        wish, evidence = told.wish, told.evidence
+        self._check_choice(Choice(topics=wish.topics, cadence=wish.cadence), *wish.newsletters)
+        for name in wish.newsletters or (None,):
+            audience.choose(
+                db,
+                subscriber=person.id,
+                list_name=name,
+                topics=wish.topics,
+                cadence=wish.cadence,
+                hour=wish.hour,
+                timezone=wish.timezone,
+                locale=wish.locale,
+                name=wish.name or None,
+                attributes=wish.attributes,
+                evidence=evidence,
+                now=now,
+            )
+        if told.new_address:
+            lists = [place.list for place in person.subscriptions]
+            self._ask_change(db, person.id, lists, _lasting(told.new_address), evidence, now)
+
+    def _let_go(self, db: Connection, person: int, told: Told, now: datetime) -> None:
+        for name in told.wish.newsletters or (None,):
+            audience.unsubscribe(db, subscriber=person, list_name=name, evidence=told.evidence, now=now)
 
     def _place(self, token: str) -> Place:
         place = self._tokens.read(token)
@@ -351,6 +451,21 @@ class Reception:
 
 
 KINDS: tuple[Notice, ...] = ("confirmation", "change")
+
+
+def _lasting(address: str) -> str:
+    """An address as mail servers understand it.
+
+    Raises:
+        ValueError: it is none, or of a mailbox that is thrown away.
+    """
+    try:
+        wanted = normal_address(address)
+    except ValueError as error:
+        raise ValueError(f"{address.strip()[:80]!r} {error}") from None
+    if is_disposable(wanted):
+        raise ValueError("addresses of services that throw mailboxes away are not taken")
+    return wanted
 
 
 def _hour(hour: int | None) -> int | None:

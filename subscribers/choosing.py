@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -36,13 +37,14 @@ def choose(
     timezone: str | None = None,
     locale: str | None = None,
     name: str | None = None,
+    attributes: Mapping[str, str | None] | None = None,
     evidence: Evidence,
     now: datetime,
 ) -> bool:
     """Change what a reader chose: of themselves, and on one list topics and cadence. What is None stays.
 
-    An empty *timezone* or *locale*, and `ANY_HOUR`, take the choice back. Who changes cadence goes on from
-    where they stand. True when something changed.
+    An empty *timezone* or *locale*, and `ANY_HOUR`, take the choice back; so does None for one of the
+    *attributes*. Who changes cadence goes on from where they stand. True when something changed.
     """
     hash_ = locked(db, subscriber)
     if hash_ is None:
@@ -52,6 +54,7 @@ def choose(
         "timezone": timezone,
         "locale": locale,
         "hour": hour,
+        "attributes": _told_over(db, subscriber, attributes or {}),
     }
     changed = [
         *_change_person(db, subscriber, own),
@@ -70,6 +73,14 @@ def choose(
             detail=told,
         )
     return bool(changed)
+
+
+def _told_over(db: Connection, id_: int, said: Mapping[str, str | None]) -> dict[str, str] | None:
+    """A person's attributes, changed as *said*; None when that changes nothing."""
+    query = select(subscriber.c.attributes).where(subscriber.c.id == id_)
+    before: dict[str, str] = (db.scalar(query) if said else None) or {}
+    after = {name: value for name, value in {**before, **said}.items() if value is not None}
+    return after if after != before else None
 
 
 def _change_person(db: Connection, id_: int, said: dict[str, Any]) -> list[str]:

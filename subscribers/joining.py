@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -220,6 +220,23 @@ def confirm(
     if names:
         lift_leaving(db, hash_)
     return Confirmed(lists=tuple(names), suppressed=suppression_of(db, hash_, now=now))
+
+
+def take(db: Connection, entry: Entry, *, evidence: Evidence, now: datetime) -> Confirmed:
+    """Let somebody who confirmed elsewhere be a reader of the lists of *entry*.
+
+    Only of lists that they never left: whoever left one, or everything, or was erased, has to be asked
+    themselves. Of a list whose reader they are already nothing changes.
+    """
+    hash_ = address_hash(entry.address)
+    reason = suppression_of(db, hash_, now=now)
+    if reason is not None:
+        return Confirmed(suppressed=reason)
+    person = _known_or_new(db, entry, hash_, now)
+    left = {name for name, row in _places(db, person, entry.lists).items() if row.state == "unsubscribed"}
+    names = [name for name in entry.lists if name not in left]
+    _wait(db, person, replace(entry, lists=tuple(names)), now)
+    return confirm(db, subscriber=person, lists=names, evidence=evidence, now=now)
 
 
 def _make_missing(db: Connection, person: int, names: list[str], now: datetime) -> None:

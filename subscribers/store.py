@@ -3,7 +3,7 @@
 from subscribers.adding import Added, add
 from subscribers.choosing import ANY_HOUR, ask_change, choose, confirm_change, pause
 from subscribers.consent import personal_data
-from subscribers.joining import Asked, Confirmed, ask, confirm, waiting
+from subscribers.joining import Asked, Confirmed, ask, confirm, take, waiting
 from subscribers.leaving import (
     Proof,
     erase,
@@ -40,6 +40,7 @@ from subscribers.people import (
     everybody,
     find,
     hash_of,
+    hash_of_address,
     may_be_asked,
     person,
     reachable,
@@ -78,6 +79,7 @@ __all__ = [
     "everybody",
     "find",
     "hash_of",
+    "hash_of_address",
     "hold",
     "is_disposable",
     "lift",
@@ -92,6 +94,7 @@ __all__ = [
     "state_counts",
     "suppress",
     "suppress_hash",
+    "take",
     "unsubscribe",
     "waiting",
     "waiting_address",

@@ -279,6 +279,16 @@ welcome = Table(
     sqlite_with_rowid=False,
 )
 
+# What other programs told, by the ids of their messages, so that each is done once.
+heard = Table(
+    "heard",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("heard_at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("ix_heard_heard_at", heard.c.heard_at)
+
 # Who may use the API. Of a token only its hash is known.
 api_token = Table(
     "api_token",

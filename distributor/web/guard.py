@@ -20,6 +20,7 @@ from distributor.web.intake import Busy
 log = logging.getLogger(__name__)
 
 MOST_BYTES = {  # of a body, by the beginning of the path
+    "/webhooks/subscribers": 64_000,  # one message is of one person
     "/webhooks/": 5_000_000,  # vendors send up to 500 events together
     "/api/": 1_000_000,
     "/": 64_000,

@@ -1,10 +1,12 @@
-"""Where providers report, and where the site says that it has something new."""
+"""Where providers report, the site says that it has something new, and forms and CRMs speak of readers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 
+from anyio import to_thread
 from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -14,9 +16,10 @@ from distributor import outcomes
 from distributor.app import App
 from distributor.errors import Forged, TryLater, Unreadable
 from distributor.providers.by_type import webhook
-from distributor.providers.hooks import known_by_standard_webhooks, known_by_token_of
+from distributor.providers.hooks import json_of, known_by_standard_webhooks, known_by_token_of, own_id
 from distributor.providers.protocol import Hook, Webhook
 from distributor.web.intake import Intake
+from distributor.web.messages import told_by
 
 
 class EmailHooks:
@@ -84,6 +87,41 @@ class SiteHook:
             return _told(401, f"This {error}.", {"www-authenticate": "Bearer"})
         self._published()
         return _told(202, "The site is looked at now.")
+
+
+class SubscribersHook:
+    """`POST /webhooks/subscribers`: forms and CRMs say who wants, changes or leaves what.
+
+    Signed as Standard Webhooks has it; a message is done once, by its id.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        return [Route("/webhooks/subscribers", self.receive, methods=["POST"])]
+
+    async def receive(self, request: Request) -> Response:
+        web = self._app.config.web
+        if not web.subscribers_secret:
+            return _told(404, "[web] subscribers_secret is not set here")
+        hook = await hook_of(request, self._app.clock)
+        try:
+            id_ = known_by_standard_webhooks(hook, web.subscribers_secret)
+            told = told_by(
+                json_of(hook), received_at=hook.received_at, newsletters=self._app.config.newsletters
+            )
+            # Without our own word for it, who is said to have confirmed elsewhere is asked here.
+            told = replace(told, is_confirmed=told.is_confirmed and web.confirmed_elsewhere)
+            is_new = await to_thread.run_sync(self._app.reception.hear, own_id(id_), told)
+        except Forged as error:
+            return _told(401, f"This {error}.")
+        except Unreadable as error:
+            return _told(400, f"This {error}.")
+        except ValueError as error:
+            return _told(400, f"This cannot be taken: {error}.")
+        return _told(200, "Done." if is_new else "This was done before, and is not done again.")
 
 
 def known(hook: Hook, secrets: tuple[SecretStr, ...]) -> str:

@@ -22,7 +22,7 @@ from distributor.outcomes import SILENCING
 from distributor.store.events import EventRow
 from distributor.web.archive import Archive
 from distributor.web.guard import ANSWERS, Guard
-from distributor.web.hooks import EmailHooks, SiteHook
+from distributor.web.hooks import EmailHooks, SiteHook, SubscribersHook
 from distributor.web.intake import Intake
 from distributor.web.media import Media
 from distributor.web.pages import Pages
@@ -76,6 +76,7 @@ class _Web:
     def routes(self) -> list[BaseRoute]:
         return [
             *SiteHook(self._app, self._published).routes,
+            *SubscribersHook(self._app).routes,
             *Media(self._app.config.pictures.path).routes,
             *self.pages.routes,
             *Visitors(self._app, self.pages).routes,

@@ -207,3 +207,16 @@ def test_a_question_goes_to_whom_it_may(db: Connection):
     ids = [one.id for one in store.everybody(db, now=NOW)]
     asked = store.may_be_asked(db, ids, now=NOW).values()
     assert sorted(asked) == [(ADA, ""), ("bea@example.org", "")]
+
+
+def test_who_confirmed_elsewhere_is_a_reader_of_what_they_never_left(db: Connection):
+    """The word of another program brings nobody back, neither to one list nor after they left everything."""
+    ask(db)
+    leave(db)
+    entry = Entry(address=ADA, lists=BOTH, cadence="weekly")
+    assert store.take(db, entry, evidence=click(), now=NOW).lists == ("weekend",)
+    assert (place(db).state, place(db, on="weekend").cadence) == ("unsubscribed", "weekly")
+    assert store.take(db, entry, evidence=click(), now=NOW).lists == ()
+    leave(db, on=None)
+    assert store.take(db, entry, evidence=click(), now=NOW).suppressed == UNSUBSCRIBED
+    assert reached(db, on="weekend") == set()
