@@ -219,7 +219,7 @@ class App:
         """Newsletter or channel -> its ways out."""
         from distributor.ways import routes
 
-        return routes(self.config)
+        return routes(self.config, timezone=self.publication.timezone)
 
     @cached_property
     def tokens(self) -> Tokens:

@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from distributor.articles.shelf import Shelf
 from distributor.config import Config, Newsletter
 from distributor.errors import Conflict, NotFound
-from distributor.model import Article, Campaign, CampaignState, Digest, Picture, Publication
+from distributor.model import BREAKING, Article, Campaign, CampaignState, Digest, Picture, Publication
 from distributor.planning import selection, slots
 from distributor.planning.selection import Reader
 from distributor.planning.slots import Slot
@@ -32,7 +32,7 @@ from distributor.store.freezing import Audience, Cohort, Share
 from subscribers import store as audience_store
 from subscribers.segments import Segment
 
-BREAKING, DIGEST = 0, 20  # priorities: the lower is claimed first
+DIGEST = 20  # priority: the lower is claimed first
 NEWS = timedelta(days=1)  # what has been public for longer breaks no more; the next edition has it
 LOOKED_AT = 200  # articles, for what a new reader has missed
 ATTEMPTS = 3  # at freezing, while readers keep changing under it

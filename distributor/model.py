@@ -270,6 +270,9 @@ class DeliveryState(StrEnum):
     UNCLEAR = "unclear"
 
 
+BREAKING = 0  # the priority of what waits for nothing
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Campaign:
     """One announcement on one channel: an edition of a newsletter, or a post."""
@@ -311,6 +314,15 @@ class Batch:
     lease_until: datetime | None = None
     reason: str | None = None
     kept: Mapping[str, Any] = field(default_factory=dict)  # what its provider noted between calls
+
+    @property
+    def is_begun(self) -> bool:
+        return is_begun(self.called_at, self.kept)
+
+
+def is_begun(called_at: datetime | None, kept: Mapping[str, Any] | None) -> bool:
+    """Whether some of a batch may be seen: an earlier call may have been accepted, or a thread's part was."""
+    return called_at is not None or any(name.startswith("part ") for name in kept or ())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

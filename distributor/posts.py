@@ -14,11 +14,12 @@ from sqlalchemy import Connection
 from distributor.articles import registry
 from distributor.articles.shelf import Entry, Shelf
 from distributor.config import Channel, Config
+from distributor.delivery.routes import pace_of
 from distributor.errors import DistributorError, NotFound, Refused
 from distributor.instances import Usual
-from distributor.model import Article, Campaign, CampaignState, Picture, Post, Publication
+from distributor.model import BREAKING, Article, Campaign, CampaignState, Picture, Post, Publication
 from distributor.planning import pacing, selection
-from distributor.planning.pacing import Choice
+from distributor.planning.pacing import Choice, Pace
 from distributor.rendering import limits
 from distributor.rendering.card import LANDSCAPE, PORTRAIT
 from distributor.rendering.fitting import Shape
@@ -31,7 +32,7 @@ from distributor.store import posts as post_store
 from distributor.store.database import Database
 
 NO_ROOM = "the account's day had no room for it: max_per_day"
-POST, BREAKING = 10, 0  # priorities: the lower is claimed first
+POST = 10  # priority: the lower is claimed first
 
 
 class Posts:
@@ -90,9 +91,9 @@ class Posts:
         """What becomes now of the articles that the channel has not looked at."""
         channel = self.channel(name)
         new = [entry for entry in self.wanted(name, entries) if self._slot(db, name, entry[0])]
-        taken = accounts.times_due(db, name, after=now - timedelta(days=2))
-        left = pacing.room(now, taken, zone=self._zone(channel), max_per_day=channel.max_per_day)
-        return pacing.choose(new, channel.overflow, left)
+        pace = self._pace(channel)
+        taken = accounts.times_due(db, name, after=now - pace.looks_back)
+        return pacing.choose(new, channel.overflow, pacing.room(now, taken, pace))
 
     def _steps(self, name: str, choice: Choice, now: datetime) -> Iterator[Callable[[], Campaign | None]]:
         for id_, article in choice.posted:
@@ -135,7 +136,7 @@ class Posts:
     def _make_roundup(self, name: str, entries: Sequence[Entry], now: datetime) -> Campaign | None:
         """Freeze one post of what the day has no room for, and note of each article that it is in there."""
         channel = self.channel(name)
-        day = now.astimezone(self._zone(channel)).date()
+        day = now.astimezone(self._pace(channel).zone).date()
         content: Post | str
         try:
             articles = [article for _, article in entries]
@@ -252,7 +253,7 @@ class Posts:
         channel = self.channel(name)
         if channel.monthly_budget is None:
             return None
-        first, end = _month_of(due_at, self._zone(channel))
+        first, end = _month_of(due_at, self._pace(channel).zone)
         hashes = post_store.renditions_due(db, name, first, end)
         posts = [campaigns.rendition_of(db, hash_) for hash_ in hashes]
         spent = sum(cost(one) for one in posts if isinstance(one, Post))
@@ -275,8 +276,7 @@ class Posts:
         now: datetime,
     ) -> Campaign | None:
         due_at = self._due_at(db, name, article, now)
-        max_age = self.channel(name).max_age
-        if max_age is not None and due_at - article.published_at > max_age:
+        if self._pace(self.channel(name)).is_too_old(article.published_at, due_at):
             content = f"older than max_age when it could be posted: {due_at:%Y-%m-%d %H:%M} UTC"
         campaign = self._add(db, name, slot, article, content, now)
         if campaign is None or not isinstance(content, Post):
@@ -321,24 +321,18 @@ class Posts:
 
     def _due_at(self, db: Connection, name: str, article: Article, now: datetime) -> datetime:
         """When the account's limits let a post of the article out; breaking news waits for nothing."""
-        channel = self.channel(name)
         if article.wishes.breaking:
             return now
-        return pacing.next_time(
-            now,
-            accounts.times_due(db, name, after=now - timedelta(days=2)),
-            zone=self._zone(channel),
-            min_gap=channel.min_gap,
-            max_per_day=channel.max_per_day,
-            quiet_hours=channel.quiet_hours,
-        )
+        pace = self._pace(self.channel(name))
+        taken = accounts.times_due(db, name, after=now - pace.looks_back)
+        return pacing.next_time(now, taken, pace)
 
     def zone(self, name: str) -> ZoneInfo:
         """Whose days and quiet hours the channel keeps."""
-        return self._zone(self.channel(name))
+        return self._pace(self.channel(name)).zone
 
-    def _zone(self, channel: Channel) -> ZoneInfo:
-        return ZoneInfo(channel.timezone or self._publication.timezone)
+    def _pace(self, channel: Channel) -> Pace:
+        return pace_of(channel, self._publication.timezone)
 
     @property
     def channels(self) -> list[str]:

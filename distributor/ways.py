@@ -6,7 +6,7 @@ from typing import Literal
 
 from distributor.config import Channel, Config, Limits, Newsletter, Provider, mailbox
 from distributor.delivery.quota import Limit
-from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay, way_name
+from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay, pace_of, way_name
 from distributor.providers.by_type import email_provider, social_provider
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailLimits, EmailProvider, SocialLimits
@@ -14,8 +14,11 @@ from distributor.providers.social import outbox as social_outbox
 from distributor.vendors import OUTBOX
 
 
-def routes(config: Config) -> dict[str, Route]:
-    """Newsletter or channel -> its ways out. Newsletters that share a provider share its connections."""
+def routes(config: Config, *, timezone: str = "UTC") -> dict[str, Route]:
+    """Newsletter or channel -> its ways out. Newsletters that share a provider share its connections.
+
+    *timezone* is the site's.
+    """
     providers = {name: email_provider(settings) for name, settings in config.providers.items()}
     found: dict[str, Route] = {}
     for name, newsletter in config.newsletters.items():
@@ -27,7 +30,7 @@ def routes(config: Config) -> dict[str, Route]:
     accounts: dict[str, SocialWay] = {}  # channels that share an account share its connections and limits
     for name, channel in config.channels.items():
         own = _social_way(name, channel, media_url=f"{config.web.public_url}/media")
-        found[name] = Route(ways=(accounts.setdefault(own.name, own),))
+        found[name] = Route(ways=(accounts.setdefault(own.name, own),), pace=pace_of(channel, timezone))
     return found
 
 

@@ -139,6 +139,73 @@ def test_an_article_that_grew_too_old_is_left_out_with_the_reason(tmp_path: Path
         assert "older than max_age" in str(late.reason)
 
 
+def test_a_gap_is_kept_after_an_outage(tmp_path: Path):
+    """Posts that were to go out hour by hour do not go out together when the machine was off meanwhile."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more="min_gap = 3600") as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two", "three", "four")
+        app.run_once()
+        clock.go_on(hours=10)
+        app.run_once()
+        assert len(wall.did) <= 2
+
+
+def test_quiet_hours_are_kept_after_an_outage(tmp_path: Path):
+    """What was due before they began, while the machine was off, waits until they end."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='quiet_hours = "12:00-20:00"\nmin_gap = 3600') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two")
+        app.run_once()
+        assert len(wall.did) == 1
+        clock.go_on(hours=8)
+        app.run_once()
+        assert len(wall.did) == 1
+
+
+def test_what_grew_too_old_in_an_outage_is_not_posted(tmp_path: Path):
+    """An account that was away for days does not make up with old news."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='max_age = "PT2H"\nquiet_hours = "05:00-07:00"') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one")
+        app.run_once()
+        clock.go_on(days=3)
+        app.run_once()
+        assert wall.did == []
+
+
+def test_a_day_takes_its_maximum_after_an_outage(tmp_path: Path):
+    """What was due on the days before goes out a day at a time, in its order, as its article says by then."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more="max_per_day = 1") as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        clock.go_on(days=5)
+        app.run_once()
+        assert len(wall.did) == 2
+        write_article(tmp_path, "three", published_at=FIRST, summary="After three weeks.")
+        app.run_once()
+        clock.go_on(days=1)
+        app.run_once()
+        assert [did.split()[1] for did in wall.did] == ["one", "two", "three"]
+        assert "three weeks" in wall.did[2]
+
+
+def test_breaking_news_waits_for_nothing_after_an_outage(tmp_path: Path):
+    """It was to go out at once, and goes out as soon as there is somebody to do it."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more='quiet_hours = "12:00-20:00"') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "flood", distributor={"breaking": True})
+        app.look()
+        clock.go_on(hours=8)
+        app.run_once()
+        assert len(wall.did) == 1
+
+
 def test_a_month_that_is_spent_asks_a_person(tmp_path: Path):
     """On X every post costs money; beyond the month's budget nothing goes out by itself."""
     clock = Clock()

@@ -19,46 +19,6 @@ def unmended(why: str) -> pytest.MarkDecorator:
     return pytest.mark.xfail(strict=True, raises=AssertionError, reason=why)
 
 
-@unmended("min_gap is kept when posts are planned, and not looked at when they are claimed")
-def test_a_gap_is_kept_after_an_outage(tmp_path: Path):
-    """Posts that were to go out hour by hour do not go out together when the machine was off meanwhile."""
-    clock = Clock()
-    with newsroom(tmp_path, clock, more="min_gap = 3600") as app:
-        wall = on(app, Wall())
-        publish(app, clock, "one", "two", "three", "four")
-        app.run_once()
-        clock.go_on(hours=10)
-        app.run_once()
-        assert len(wall.did) <= 2
-
-
-@unmended("quiet_hours are kept when posts are planned, and not looked at when they are claimed")
-def test_quiet_hours_are_kept_after_an_outage(tmp_path: Path):
-    """What was due before they began, while the machine was off, waits until they end."""
-    clock = Clock()
-    with newsroom(tmp_path, clock, more='quiet_hours = "12:00-20:00"\nmin_gap = 3600') as app:
-        wall = on(app, Wall())
-        publish(app, clock, "one", "two")
-        app.run_once()
-        assert len(wall.did) == 1
-        clock.go_on(hours=8)
-        app.run_once()
-        assert len(wall.did) == 1
-
-
-@unmended("max_age is looked at when a post is planned, and not when it is claimed")
-def test_what_grew_too_old_in_an_outage_is_not_posted(tmp_path: Path):
-    """An account that was away for days does not make up with old news."""
-    clock = Clock()
-    with newsroom(tmp_path, clock, more='max_age = "PT2H"\nquiet_hours = "05:00-07:00"') as app:
-        wall = on(app, Wall())
-        publish(app, clock, "one")
-        app.run_once()
-        clock.go_on(days=3)
-        app.run_once()
-        assert wall.did == []
-
-
 @unmended("a roundup has no row in `post`, so nothing that becomes of its articles changes it")
 def test_a_roundup_that_waits_names_nothing_that_was_taken_back(tmp_path: Path):
     """An article that is withdrawn before the roundup goes out is not in it."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 from distributor.app import App
-from distributor.delivery.routes import Route, SocialWay
+from distributor.delivery.routes import SocialWay
 from distributor.errors import Unclear
 from distributor.model import Batch, Post, Receipt
 from distributor.providers.protocol import FOR_EVER, SocialLimits
@@ -55,5 +56,5 @@ class Wall:
 
 def on(app: App, wall: Wall, name: str = "news outbox") -> Wall:
     """Let the channel "news" post there from now on; *name* is how the ledger calls that."""
-    app.routes["news"] = Route(ways=(SocialWay(name=name, provider=wall),))
+    app.routes["news"] = replace(app.routes["news"], ways=(SocialWay(name=name, provider=wall),))
     return wall

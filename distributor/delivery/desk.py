@@ -25,6 +25,7 @@ from distributor.errors import (
     Unclear,
 )
 from distributor.model import (
+    BREAKING,
     Answer,
     Batch,
     Campaign,
@@ -35,8 +36,9 @@ from distributor.model import (
     Receipt,
     Rendition,
 )
+from distributor.planning import pacing
 from distributor.providers.protocol import Allowance
-from distributor.store import campaigns, events, hands, health, ledger, posts
+from distributor.store import accounts, campaigns, events, hands, health, ledger, posts
 from distributor.store.database import Database
 from distributor.store.ledger import Lane
 
@@ -207,10 +209,8 @@ class Desk:
                 ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
                 ledger.close_finished(db, campaign.id)
                 return NoCall(skipped)
-        if isinstance(content, Post) and self._is_superseded(db, campaign, content):
-            ledger.finish(db, batch, ledger.unsent(batch), reason=SUPERSEDED)
-            ledger.close_finished(db, campaign.id)
-            return NoCall(1)
+        if isinstance(content, Post) and (no_call := self._not_posted(db, campaign, route, batch, content)):
+            return no_call
         if self._would_repeat(way, batch, now):
             ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
             return NoCall()
@@ -285,6 +285,34 @@ class Desk:
         ledger.skip(db, batch, dict.fromkeys(gone, NOBODY_LEFT))
         kept = tuple(recipient for recipient in batch.recipients if recipient in people)
         return people, replace(batch, recipients=kept), len(gone)
+
+    def _not_posted(
+        self, db: Connection, campaign: Campaign, route: Route, batch: Batch, content: Post
+    ) -> NoCall | None:
+        """Whether a post is not to be made, or not now; what may be seen of it already goes on."""
+        now = self._clock()
+        if self._is_superseded(db, campaign, content):
+            ledger.finish(db, batch, ledger.unsent(batch), reason=SUPERSEDED)
+            ledger.close_finished(db, campaign.id)
+            return NoCall(1)
+        if content.action != "post" or batch.is_begun or route.pace is None:
+            return None
+        published_at = posts.newest_in(db, campaign.id)
+        is_wanted = campaign.approved_at is not None  # by a person, who saw how old it was
+        if published_at and not is_wanted and route.pace.is_too_old(published_at, now):
+            ledger.finish(db, batch, DeliveryState.SKIPPED, reason=TOO_OLD)
+            posts.gone(db, campaign.id)
+            ledger.close_finished(db, campaign.id)
+            return NoCall(1)
+        if campaign.priority == BREAKING:
+            return None
+        campaigns.hold_channel(db, campaign.channel)  # else two workers would take up two posts at one moment
+        taken = accounts.times_out(db, campaign.channel, after=now - route.pace.looks_back, but=campaign.id)
+        due_at = pacing.next_time(now, taken, route.pace)
+        if due_at == now:
+            return None
+        ledger.postpone(db, batch, due_at=due_at, reason=PACED)
+        return NoCall()
 
     def _is_superseded(self, db: Connection, campaign: Campaign, content: Post) -> bool:
         """Whether a later campaign says what becomes of the same post: an old word must not be the last."""
@@ -526,5 +554,7 @@ HARMLESS = ("edit", "delete")  # what becomes of a post in the end is the same, 
 TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
 NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
 SUPERSEDED = "a later correction of the same post took its place"
+TOO_OLD = "its article was older than max_age when it could be posted"
+PACED = "the account takes it later: min_gap, max_per_day or quiet_hours"
 NO_WAY = "its newsletter or channel is no longer in the configuration"
 ALTERED = "its frozen content was changed in the database, so nothing more of it is sent"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
+from distributor.config import Channel
 from distributor.delivery import quota
 from distributor.delivery.quota import Limit
 from distributor.model import Health
+from distributor.planning.pacing import Pace
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import Allowance, EmailProvider, SocialProvider
 from distributor.vendors import OUTBOX
@@ -79,6 +82,7 @@ class Route:
 
     ways: tuple[Way, ...]
     resends: bool = False  # what nobody can say anything about is sent again, at the risk of a second copy
+    pace: Pace | None = None  # of a channel
 
     def open(self, healths: Mapping[str, Health], now: datetime) -> Way:
         """The first that is not out; the first of all, if they all are."""
@@ -93,6 +97,17 @@ class Route:
         names = [way.name for way in self.ways]
         place = names.index(name) + 1 if name in names else 0
         return self.ways[place] if place < len(self.ways) else None
+
+
+def pace_of(channel: Channel, timezone: str) -> Pace:
+    """When a channel's account wants posts; *timezone* is the site's, for one that has none of its own."""
+    return Pace(
+        zone=ZoneInfo(channel.timezone or timezone),
+        min_gap=channel.min_gap,
+        max_per_day=channel.max_per_day,
+        quiet_hours=channel.quiet_hours,
+        max_age=channel.max_age,
+    )
 
 
 Routes = Mapping[str, Route]  # by newsletter or channel

@@ -13,21 +13,32 @@ from distributor.model import Article
 Overflow = Literal["spread", "newest", "featured", "roundup"]
 
 
-def next_time(
-    now: datetime,
-    taken: Sequence[datetime],
-    *,
-    zone: ZoneInfo,
-    min_gap: timedelta = timedelta(0),
-    max_per_day: int | None = None,
-    quiet_hours: str | None = None,  # "22:00-07:00", in *zone*
-) -> datetime:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """When an account wants posts to go out, and which."""
+
+    zone: ZoneInfo
+    min_gap: timedelta = timedelta(0)
+    max_per_day: int | None = None
+    quiet_hours: str | None = None  # "22:00-07:00", in *zone*
+    max_age: timedelta | None = None  # of an article, when its post goes out
+
+    @property
+    def looks_back(self) -> timedelta:
+        """For how long a post that went out counts."""
+        return max(timedelta(days=2), self.min_gap)
+
+    def is_too_old(self, published_at: datetime, due_at: datetime) -> bool:
+        return self.max_age is not None and due_at - published_at > self.max_age
+
+
+def next_time(now: datetime, taken: Sequence[datetime], pace: Pace) -> datetime:
     """The earliest moment from *now* on that keeps to the account's limits, given when others go out."""
-    candidate = max([now, *(moment + min_gap for moment in taken)]) if min_gap else now
+    candidate = max([now, *(moment + pace.min_gap for moment in taken)]) if pace.min_gap else now
     while True:
-        moved = _after_quiet_hours(candidate, zone, quiet_hours)
-        if max_per_day is not None and _on_day_of(moved, taken, zone) >= max_per_day:
-            moved = midnight_after(moved, zone)
+        moved = _after_quiet_hours(candidate, pace.zone, pace.quiet_hours)
+        if pace.max_per_day is not None and _on_day_of(moved, taken, pace.zone) >= pace.max_per_day:
+            moved = midnight_after(moved, pace.zone)
         if moved == candidate:
             return candidate
         candidate = moved
@@ -61,9 +72,9 @@ def midnight_after(moment: datetime, zone: ZoneInfo) -> datetime:
     return datetime.combine(day, time(), zone).astimezone(UTC)
 
 
-def room(now: datetime, taken: Sequence[datetime], *, zone: ZoneInfo, max_per_day: int | None) -> int | None:
+def room(now: datetime, taken: Sequence[datetime], pace: Pace) -> int | None:
     """How many more posts the day of *now* takes, given when others go out; None: any number."""
-    return None if max_per_day is None else max(0, max_per_day - _on_day_of(now, taken, zone))
+    return None if pace.max_per_day is None else max(0, pace.max_per_day - _on_day_of(now, taken, pace.zone))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

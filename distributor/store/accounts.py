@@ -161,20 +161,33 @@ def batches_open(db: Connection, campaign_id: int, *, limit: int = 20) -> list[B
 
 
 def times_due(db: Connection, channel_name: str, *, after: datetime) -> list[datetime]:
-    """When the posts of a channel since *after* were or are due, in order."""
-    query = (
-        select(batch.c.due_at)
+    """When the posts of a channel since *after* went out, or are due, in order."""
+    at = func.coalesce(batch.c.called_at, batch.c.due_at)
+    query = _announced(channel_name, at, after).where(batch.c.state != DeliveryState.SKIPPED)
+    return list(db.scalars(query))
+
+
+def times_out(db: Connection, channel_name: str, *, after: datetime, but: int) -> list[datetime]:
+    """When the posts of a channel since *after* went out, or may have, but for campaign *but*; in order."""
+    query = _announced(channel_name, batch.c.called_at, after).where(
+        campaign.c.id != but, batch.c.state.not_in((DeliveryState.SKIPPED, DeliveryState.REFUSED))
+    )
+    return list(db.scalars(query))
+
+
+def _announced(channel_name: str, at: ColumnElement[Any], after: datetime) -> Select[Any]:
+    """Since *after*, without what was changed, answered or taken back."""
+    return (
+        select(at)
         .join(campaign, campaign.c.id == batch.c.campaign)
         .where(
             campaign.c.channel == channel_name,
             campaign.c.slot.not_like("correct %"),
             campaign.c.slot.not_like("withdraw %"),
-            batch.c.due_at >= after,
-            batch.c.state != "skipped",
+            at >= after,
         )
-        .order_by(batch.c.due_at)
+        .order_by(at)
     )
-    return list(db.scalars(query))
 
 
 def posts_queued(db: Connection) -> list[tuple[str, datetime, str]]:

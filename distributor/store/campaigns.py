@@ -60,6 +60,12 @@ def handled(db: Connection, name: str, *, at: datetime | None = None, through: i
         db.execute(own.values(start=through))
 
 
+def hold_channel(db: Connection, name: str) -> None:
+    """Keep others waiting who look when a post of a channel may go out, until the transaction ends."""
+    # The key stays free, for whoever writes a campaign of the channel meanwhile.
+    db.execute(select(channel.c.name).where(channel.c.name == name).with_for_update(key_share=True))
+
+
 def add_campaign(db: Connection, new: Campaign) -> Campaign | None:
     """Insert, with an id; None when its key exists: it is planned already."""
     with db.begin_nested():

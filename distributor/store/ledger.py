@@ -305,6 +305,19 @@ def put_back(
     )
 
 
+def postpone(db: Connection, taken: Batch, *, due_at: datetime, reason: str) -> bool:
+    """Undo the claim of a batch whose time has not come: it counts as no attempt."""
+    return _finish(
+        db,
+        taken,
+        states=("sending",),
+        state=DeliveryState.QUEUED,
+        attempt=taken.attempt - 1,
+        due_at=due_at,
+        reason=reason,
+    )
+
+
 def part(db: Connection, taken: Batch, ids: Sequence[int], **values: Any) -> Batch:
     """Move recipients of a batch into one of their own, with *values*; what is left of it, re-keyed."""
     if not ids:

@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from distributor.model import CampaignState, DeliveryState, Post, Receipt
+from distributor.model import CampaignState, DeliveryState, Post, Receipt, is_begun
 from distributor.store.campaigns import unpack
 from distributor.store.ledger import OPEN, is_state
 from distributor.store.schema import article, batch, campaign, post, rendition
@@ -200,8 +200,7 @@ def open_on(db: Connection, channel: str, root: int, *, itself: bool = False) ->
 def _open(row: Row[Any]) -> Open:
     content = unpack(row.content)
     assert isinstance(content, Post)
-    has_parts = any(name.startswith("part ") for name in row.kept or {})  # a thread's first can be seen
-    is_under_way = row.state != DeliveryState.QUEUED or row.called_at is not None or has_parts
+    is_under_way = row.state != DeliveryState.QUEUED or is_begun(row.called_at, row.kept)
     return Open(
         campaign=row.campaign,
         action=content.action,
@@ -271,6 +270,13 @@ def is_leaving(db: Connection, channel: str, article_id: int) -> bool:
         .where(is_state(*OPEN))
     )
     return db.scalar(query.limit(1)) is not None
+
+
+def newest_in(db: Connection, campaign_id: int) -> datetime | None:
+    """When the article that a campaign announces was published."""
+    query = select(func.max(article.c.published_at)).join(post, post.c.article == article.c.id)
+    found: datetime | None = db.scalar(query.where(post.c.campaign == campaign_id))
+    return found
 
 
 def posted_through(db: Connection, root: int) -> str | None:

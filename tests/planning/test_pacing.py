@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from distributor.model import Article, Wishes
-from distributor.planning.pacing import Overflow, choose, next_time, room
+from distributor.planning.pacing import Overflow, Pace, choose, next_time, room
 
 BERLIN = ZoneInfo("Europe/Berlin")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Havana", "Asia/Kolkata")
@@ -24,24 +24,24 @@ def berlin(text: str, *, fold: int = 0) -> datetime:
 def test_without_limits_now_is_the_time():
     """An account that asks for nothing is posted on at once."""
     now = berlin("2026-06-01T12:00")
-    assert next_time(now, [now, now], zone=BERLIN) == now
+    assert next_time(now, [now, now], Pace(zone=BERLIN)) == now
 
 
 def test_the_gap_is_kept_to_all_others():
     """The next post waits behind the last that is queued, and not for one that is long past."""
     now, gap = berlin("2026-06-01T12:00"), timedelta(minutes=30)
     taken = [now - timedelta(minutes=10), now + timedelta(minutes=20), now - timedelta(hours=5)]
-    assert next_time(now, taken, zone=BERLIN, min_gap=gap) == now + timedelta(minutes=50)
-    assert next_time(now, taken[2:], zone=BERLIN, min_gap=gap) == now
+    assert next_time(now, taken, Pace(zone=BERLIN, min_gap=gap)) == now + timedelta(minutes=50)
+    assert next_time(now, taken[2:], Pace(zone=BERLIN, min_gap=gap)) == now
 
 
 def test_a_full_day_means_the_next():
     """A day takes its maximum, and what is left goes out from the account's own midnight on."""
     now = berlin("2026-06-01T23:30")
     taken = [now, now - timedelta(hours=3), berlin("2026-06-02T09:00"), berlin("2026-06-03T00:00")]
-    assert next_time(now, taken[:1], zone=BERLIN, max_per_day=2) == now
-    assert next_time(now, taken[:2], zone=BERLIN, max_per_day=2) == berlin("2026-06-02T00:00")
-    assert next_time(now, taken, zone=BERLIN, max_per_day=1) == berlin("2026-06-04T00:00")
+    assert next_time(now, taken[:1], Pace(zone=BERLIN, max_per_day=2)) == now
+    assert next_time(now, taken[:2], Pace(zone=BERLIN, max_per_day=2)) == berlin("2026-06-02T00:00")
+    assert next_time(now, taken, Pace(zone=BERLIN, max_per_day=1)) == berlin("2026-06-04T00:00")
 
 
 @pytest.mark.parametrize(
@@ -62,20 +62,20 @@ def test_a_full_day_means_the_next():
 )
 def test_quiet_hours_are_kept_over_midnight(quiet_hours: str, now: str, then: str):
     """What would go out in the quiet hours waits for their end, on the account's own clock."""
-    assert next_time(berlin(now), [], zone=BERLIN, quiet_hours=quiet_hours) == berlin(then)
+    assert next_time(berlin(now), [], Pace(zone=BERLIN, quiet_hours=quiet_hours)) == berlin(then)
 
 
 def test_quiet_hours_that_end_twice_are_kept_both_times():
     """When half past two is repeated in autumn, the second quarter past two is quiet like the first."""
     for fold in (0, 1):
         now = berlin("2026-10-25T02:15", fold=fold)
-        then = next_time(now, [], zone=BERLIN, quiet_hours="22:00-02:30")
+        then = next_time(now, [], Pace(zone=BERLIN, quiet_hours="22:00-02:30"))
         assert then == berlin("2026-10-25T02:30", fold=fold)
 
 
 def test_quiet_hours_that_end_in_the_gap_end_after_it():
     """Where there is no half past two in spring, nothing goes out before the clock has passed it."""
-    then = next_time(berlin("2026-03-29T01:00"), [], zone=BERLIN, quiet_hours="22:00-02:30")
+    then = next_time(berlin("2026-03-29T01:00"), [], Pace(zone=BERLIN, quiet_hours="22:00-02:30"))
     assert berlin("2026-03-29T03:00") <= then <= berlin("2026-03-29T03:30")
 
 
@@ -85,10 +85,7 @@ def test_all_limits_hold_together():
     then = next_time(
         now,
         [now - timedelta(hours=1)],
-        zone=BERLIN,
-        min_gap=timedelta(hours=2),
-        max_per_day=1,
-        quiet_hours="22:00-07:00",
+        Pace(zone=BERLIN, min_gap=timedelta(hours=2), max_per_day=1, quiet_hours="22:00-07:00"),
     )
     assert then == berlin("2026-06-02T07:00")
 
@@ -116,14 +113,9 @@ def test_every_limit_is_kept(
 ):
     """Never before now, never in the quiet hours, never too close, never too many on a day; and it ends."""
     taken = [now + offset for offset in offsets]
-    then = next_time(
-        now,
-        taken,
-        zone=zone,
-        min_gap=min_gap,
-        max_per_day=max_per_day,
-        quiet_hours=f"{quiet[0]:%H:%M}-{quiet[1]:%H:%M}" if quiet else None,
-    )
+    quiet_hours = f"{quiet[0]:%H:%M}-{quiet[1]:%H:%M}" if quiet else None
+    pace = Pace(zone=zone, min_gap=min_gap, max_per_day=max_per_day, quiet_hours=quiet_hours)
+    then = next_time(now, taken, pace)
     assert then >= now
     assert then < now + timedelta(days=3 + len(taken) + 3) + min_gap
     assert all(abs(then - other) >= min_gap for other in taken)
@@ -158,9 +150,9 @@ def test_a_day_has_room_for_its_maximum():
     """What is due that day counts, yesterday's does not; without a maximum there is no end of it."""
     now = berlin("2026-06-01T12:00")
     taken = [now - timedelta(hours=13), now - timedelta(hours=2), now + timedelta(hours=3)]
-    assert room(now, taken, zone=BERLIN, max_per_day=5) == 3
-    assert room(now, taken, zone=BERLIN, max_per_day=1) == 0
-    assert room(now, taken, zone=BERLIN, max_per_day=None) is None
+    assert room(now, taken, Pace(zone=BERLIN, max_per_day=5)) == 3
+    assert room(now, taken, Pace(zone=BERLIN, max_per_day=1)) == 0
+    assert room(now, taken, Pace(zone=BERLIN)) is None
 
 
 @given(
