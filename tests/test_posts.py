@@ -794,6 +794,29 @@ def test_a_fault_in_a_correction_leaves_nothing_unclear(tmp_path: Path):
         assert any("gave up after 16 attempts: KeyError" in text for text in heard)
 
 
+# --- a network that says nothing ---
+
+
+def test_what_is_never_there_is_tried_less_and_less(tmp_path: Path):
+    """A network that always fails at one post is not asked to take it twice a minute."""
+    clock, wall = Clock(), Wall(found_after=timedelta(seconds=5))
+    with newsroom(tmp_path, clock) as app:
+        on(app, wall)
+        tries: list[str] = []
+
+        def silent_about_one(action: str, text: str) -> Exception | None:
+            tries.append(text)
+            return Unclear("500") if "ferry" in text else None
+
+        wall.says = silent_about_one
+        publish(app, clock, "ferry")
+        for number in range(60):
+            publish(app, clock, f"other{number}")
+            app.run_once()
+        assert sum("ferry" in text for text in tries) <= 12
+        assert channel_campaigns(app)
+
+
 # --- money ---
 
 

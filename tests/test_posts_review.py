@@ -67,25 +67,3 @@ def test_a_correction_that_waits_is_not_made_on_another_account(tmp_path: Path):
         on(app, new, "mastodon @new")
         app.deliver()
         assert new.did == []
-
-
-@unmended("`ledger.found_nothing` makes it due at once, whatever the attempt")
-def test_what_is_never_there_is_tried_less_and_less(tmp_path: Path):
-    """A network that always fails at one post is not asked to take it twice a minute."""
-    clock, wall = Clock(), Wall(found_after=timedelta(seconds=5))
-    with newsroom(tmp_path, clock) as app:
-        on(app, wall)
-        tries: list[str] = []
-        wall.says = lambda action, text: tries.append(text) or _silence(text)  # type: ignore[func-returns-value]
-        publish(app, clock, "ferry")
-        for number in range(60):
-            publish(app, clock, f"other{number}")
-            app.run_once()
-        assert sum("ferry" in text for text in tries) <= 12
-        assert channel_campaigns(app)
-
-
-def _silence(text: str) -> Exception | None:
-    from distributor.errors import Unclear
-
-    return Unclear("500") if "ferry" in text else None

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 
 from distributor.delivery import breaker, quota
 from distributor.delivery.quota import Window
-from distributor.delivery.retry import MOST_ATTEMPTS, due_again
+from distributor.delivery.retry import MOST_ATTEMPTS, due_again, due_once_more
 from distributor.delivery.routes import Route, Routes, Way, limits_of
 from distributor.errors import (
     AccountTrouble,
@@ -537,7 +537,8 @@ class Desk:
         """Settle an unclear post by what its network knows: it is there, or is posted after all."""
         with self._database.write() as db:
             if receipt is None:
-                ledger.found_nothing(db, inquiry.batch, now=self._clock())
+                due_at = due_once_more(self._clock(), inquiry.batch.attempt)
+                ledger.found_nothing(db, inquiry.batch, due_at=due_at)
                 return
             answer = Answer(receipt=receipt.url or receipt.id, post=receipt)
             if ledger.accept(db, inquiry.batch, answer, provider=way.name):

@@ -61,6 +61,14 @@ def due_again(now: datetime, attempt: int, *, asked: float | None) -> datetime:
     return now + max(timedelta(seconds=asked), patience)
 
 
+def due_once_more(now: datetime, attempt: int) -> datetime:
+    """When a post is made that its network took without a word and does not have: the first time, at once.
+
+    One that is never there is tried less and less, and for as long as nobody stops it.
+    """
+    return now if attempt <= 1 else now + _doubled(attempt - 1)
+
+
 def _doubled(times: int) -> timedelta:
     doubled: timedelta = FIRST_WAIT * 2 ** min(times - 1, 10)
     return min(doubled, LONGEST_WAIT)
