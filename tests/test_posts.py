@@ -737,6 +737,24 @@ def test_what_another_account_posted_is_for_a_person(tmp_path: Path):
         assert ["mastodon @old" in alert.text for alert in app.alerts()] == [True, True]
 
 
+def test_a_correction_that_waits_is_not_made_on_another_account(tmp_path: Path):
+    """The channel moves between the planning and the call: a person hears where the post stands."""
+    clock, old, new = Clock(), Wall(), Wall()
+    with newsroom(tmp_path, clock) as app:
+        settings(app, account="@old@social.example")
+        on(app, old, "mastodon @old@social.example")
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        ferry(tmp_path, "three")
+        app.look()
+        settings(app, account="@new@social.example")
+        on(app, new, "mastodon @new@social.example")
+        app.deliver()
+        assert new.did == []
+        [alert] = app.alerts()
+        assert "went out through mastodon @old@social.example" in alert.text
+
+
 def test_a_trial_in_the_outbox_needs_no_correction(tmp_path: Path):
     """What lies in a folder is corrected and taken back nowhere, and nobody is told."""
     clock, wall = Clock(), Wall()

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from distributor.config import Channel
-from distributor.delivery.routes import Route, SocialWay
 from distributor.ways import routes
-from tests.test_posts import FIRST, channel_campaigns, newsroom, publish, take_back
+from tests.test_posts import newsroom, publish, take_back
 from tests.wall import Wall, on
-from tests.workspace import Clock, write_article
+from tests.workspace import Clock
 
 
 def unmended(why: str) -> pytest.MarkDecorator:
@@ -49,21 +47,3 @@ def test_two_webhooks_under_one_name_are_two_accounts(tmp_path: Path):
         }
         found = routes(app.config.model_copy(update={"channels": channels}))
         assert found["news"].ways[0] is not found["sports"].ways[0]
-
-
-@unmended("a correction is frozen with the receipt, and the worker does not ask which account it is of")
-def test_a_correction_that_waits_is_not_made_on_another_account(tmp_path: Path):
-    """The account of a channel changes between the correction's planning and its call."""
-    clock, old, new = Clock(), Wall(), Wall()
-    with newsroom(tmp_path, clock) as app:
-        on(app, old, "mastodon @old")
-        publish(app, clock, "ferry", summary="After two weeks.")
-        app.run_once()
-        app.routes["news"] = Route(ways=(SocialWay(name="news outbox", provider=old),))
-        with app.database.write() as db:
-            db.exec_driver_sql("UPDATE batch SET provider = 'news outbox'")
-        write_article(tmp_path, "ferry", published_at=FIRST, summary="After three weeks.")
-        app.look()
-        on(app, new, "mastodon @new")
-        app.deliver()
-        assert new.did == []

@@ -209,7 +209,9 @@ class Desk:
                 ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
                 ledger.close_finished(db, campaign.id)
                 return NoCall(skipped)
-        if isinstance(content, Post) and (no_call := self._not_posted(db, campaign, route, batch, content)):
+        if isinstance(content, Post) and (
+            no_call := self._not_posted(db, campaign, route, way, batch, content)
+        ):
             return no_call
         if self._would_repeat(way, batch, now):
             ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
@@ -287,7 +289,7 @@ class Desk:
         return people, replace(batch, recipients=kept), len(gone)
 
     def _not_posted(
-        self, db: Connection, campaign: Campaign, route: Route, batch: Batch, content: Post
+        self, db: Connection, campaign: Campaign, route: Route, way: Way, batch: Batch, content: Post
     ) -> NoCall | None:
         """Whether a post is not to be made, or not now; what may be seen of it already goes on."""
         now = self._clock()
@@ -295,6 +297,13 @@ class Desk:
             ledger.finish(db, batch, ledger.unsent(batch), reason=SUPERSEDED)
             ledger.close_finished(db, campaign.id)
             return NoCall(1)
+        if (through := self._elsewhere(db, way, content)) is not None:
+            reason = (
+                f"it is about a post that went out through {through}, and its channel goes another way now"
+            )
+            ledger.finish(db, batch, ledger.unsent(batch, DeliveryState.REFUSED), reason=reason)
+            ledger.close_finished(db, campaign.id)
+            return NoCall()
         if content.action != "post" or batch.is_begun or route.pace is None:
             return None
         published_at = posts.newest_in(db, campaign.id)
@@ -319,6 +328,13 @@ class Desk:
         if content.of_campaign is None or content.action == "reply":
             return False
         return posts.last_correction(db, campaign.channel, content.of_campaign) != campaign.id
+
+    def _elsewhere(self, db: Connection, way: Way, content: Post) -> str | None:
+        """The account that has the post which *content* changes, answers or takes back, if not this one."""
+        if content.of_campaign is None:
+            return None
+        through = posts.posted_through(db, content.of_campaign)
+        return through if through not in (None, way.name) else None
 
     def _would_repeat(self, way: Way, batch: Batch, now: datetime) -> bool:
         """Whether a call that may have been accepted could now be accepted a second time."""
