@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 from distributor.articles import registry
 from distributor.articles.shelf import Shelf
 from distributor.config import Channel
-from distributor.delivery.routes import way_name
+from distributor.delivery.routes import outbox_name, way_name
 from distributor.errors import DistributorError, Refused
 from distributor.model import Article, Campaign, CampaignState, Post
 from distributor.posts import POST, Posts
@@ -360,11 +360,10 @@ def _cannot_correct(db: Connection, channel: Channel, row: PostRow) -> str | Non
 
 def _trial(channel: Channel, row: PostRow) -> str | None:
     """The folder into which a channel wrote before it had its account; None while it has none."""
-    return None if channel.account == OUTBOX else way_name(row.channel, channel.network, OUTBOX)
+    return None if channel.account == OUTBOX else outbox_name(row.channel)
 
 
 def _elsewhere(db: Connection, channel: Channel, row: PostRow) -> str | None:
     """The account that has a post, where it is not the channel's own any more."""
     through = store.posted_through(db, row.campaign)
-    here = way_name(row.channel, channel.network, channel.account)
-    return through if through not in (None, here) else None
+    return through if through not in (None, way_name(row.channel, channel)) else None

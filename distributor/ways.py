@@ -6,7 +6,7 @@ from typing import Literal
 
 from distributor.config import Channel, Config, Limits, Newsletter, Provider, mailbox
 from distributor.delivery.quota import Limit
-from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay, pace_of, way_name
+from distributor.delivery.routes import DAY, EmailWay, Route, SocialWay, outbox_name, pace_of, way_name
 from distributor.providers.by_type import email_provider, social_provider
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailLimits, EmailProvider, SocialLimits
@@ -38,11 +38,11 @@ def _social_way(name: str, channel: Channel, *, media_url: str) -> SocialWay:
     if channel.account == OUTBOX:
         # An outbox is a folder of its channel's, so it is shared with no other.
         return SocialWay(
-            name=way_name(name, channel.network, OUTBOX),
+            name=outbox_name(name),
             provider=social_outbox.Outbox(channel.path, channel=name),
         )
     provider = social_provider(channel, media_url=media_url)
-    own = way_name(name, channel.network, channel.account)
+    own = way_name(name, channel)
     return SocialWay(
         name=own,
         network=channel.network,

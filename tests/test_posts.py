@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 
 from distributor.app import App
+from distributor.config import Channel
 from distributor.delivery.routes import Route, SocialWay
 from distributor.errors import NotFound, Refused, TryLater, Unclear
 from distributor.model import Campaign, Post, Receipt
 from distributor.store import campaigns, posts
+from distributor.ways import routes
 from tests.wall import Wall, on
 from tests.workspace import MONDAY, Clock, opened, workspace, write_article
 
@@ -767,6 +769,24 @@ def test_a_trial_in_the_outbox_needs_no_correction(tmp_path: Path):
         app.run_once()
         assert new.did == []
         assert app.alerts() == []
+
+
+def test_two_webhooks_under_one_name_are_two_accounts(tmp_path: Path):
+    """What is for one Discord channel is not posted to the other; who shares a webhook shares its way."""
+    webhook = "https://discord.com/api/webhooks/{}/a-token"
+    numbers = {"news": 1, "sports": 2, "more news": 1}
+    with newsroom(tmp_path, Clock()) as app:
+        channels = {
+            name: Channel.model_validate(
+                {"network": "discord", "account": "hook", "webhook": webhook.format(number)}
+            )
+            for name, number in numbers.items()
+        }
+        found = routes(app.config.model_copy(update={"channels": channels}))
+        news, sports, more = (found[name].ways[0] for name in numbers)
+        assert news is more
+        assert news.name != sports.name
+        assert "a-token" not in news.name
 
 
 def test_posts_that_wait_are_made_anew_for_another_network(tmp_path: Path):

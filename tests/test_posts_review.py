@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from distributor.config import Channel
-from distributor.ways import routes
 from tests.test_posts import newsroom, publish, take_back
 from tests.wall import Wall, on
 from tests.workspace import Clock
@@ -32,18 +30,3 @@ def test_a_roundup_that_waits_names_nothing_that_was_taken_back(tmp_path: Path):
         app.run_once()
         [text] = wall.up.values()
         assert "two" not in text
-
-
-@unmended("the ways of channels are told apart by network and account, and a webhook's account is any name")
-def test_two_webhooks_under_one_name_are_two_accounts(tmp_path: Path):
-    """What is for one Discord channel is not posted to the other."""
-    webhook = "https://discord.com/api/webhooks/{}/a-token"
-    with newsroom(tmp_path, Clock()) as app:
-        channels = {
-            name: Channel.model_validate(
-                {"network": "discord", "account": "hook", "webhook": webhook.format(number)}
-            )
-            for number, name in enumerate(("news", "sports"), 1)
-        }
-        found = routes(app.config.model_copy(update={"channels": channels}))
-        assert found["news"].ways[0] is not found["sports"].ways[0]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from hashlib import sha256
 from zoneinfo import ZoneInfo
 
 from distributor.config import Channel
@@ -113,9 +114,20 @@ def pace_of(channel: Channel, timezone: str) -> Pace:
 Routes = Mapping[str, Route]  # by newsletter or channel
 
 
-def way_name(channel: str, network: str, account: str) -> str:
-    """How the ledger calls a channel's way out."""
-    return f"{channel} outbox" if account == OUTBOX else f"{network} {account}"
+def way_name(name: str, channel: Channel) -> str:
+    """How the ledger calls the way out of the channel *name*.
+
+    The account of a webhook may have any name, so its address, hashed, tells it from others.
+    """
+    if channel.account == OUTBOX:
+        return outbox_name(name)
+    account = f"{channel.network} {channel.account}"
+    webhook = channel.webhook.get_secret_value().strip()
+    return f"{account} {sha256(webhook.encode()).hexdigest()[:8]}" if webhook else account
+
+
+def outbox_name(channel: str) -> str:
+    return f"{channel} outbox"
 
 
 def _is_out(health: Health | None, now: datetime) -> bool:
