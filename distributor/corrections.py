@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
+from hashlib import sha256
+from types import MappingProxyType
+from typing import Literal
 
 from sqlalchemy import Connection
 
 from distributor.articles import registry
-from distributor.articles.shelf import Shelf
+from distributor.articles.shelf import Entry, Shelf
 from distributor.config import Channel
 from distributor.delivery.routes import outbox_name, way_name
 from distributor.errors import DistributorError, Refused
@@ -30,6 +34,25 @@ OPEN = (
     CampaignState.PAUSED,
 )
 NOT_NEEDED = "what it answers to is no longer so"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Roundup:
+    """A roundup, and what it is to say."""
+
+    campaign: Campaign
+    rows: tuple[PostRow, ...]  # of all that it names
+    entries: tuple[Entry, ...]  # what of it stays
+    better: Post | None  # what it would say of them
+
+    @property
+    def ids(self) -> dict[str, int]:
+        return {article.key: id_ for id_, article in self.entries}
+
+    @property
+    def leaving(self) -> list[PostRow]:
+        stay = {id_ for id_, _ in self.entries}
+        return [row for row in self.rows if row.article not in stay]
 
 
 class Corrections:
@@ -54,22 +77,27 @@ class Corrections:
                 unfit = store.unfit(db, name, self._posts.channel(name).network)
             for row, withdrawal in returned:
                 self._keep(row, withdrawal)
-            for row, key in unfit:
-                try:
-                    self._make_fit(row, key, now)
-                except DistributorError as error:
-                    failures.append(error)
             with self._database.read() as db:
                 changed = store.changed(db, name)
                 withdrawn = [row for row, _, is_public in changed if not is_public and self._is_new(db, row)]
-            count = sum(row.state == "up" for row in withdrawn)
-            made += [self._withdraw(row, now, asks=count > AT_ONCE) for row in withdrawn]
-            for row, key, is_public in changed:
-                if is_public:
-                    try:
-                        made.append(self._correct(row, key, now))
-                    except DistributorError as error:
-                        failures.append(error)
+            asks = sum(row.state == "up" for row in withdrawn) > AT_ONCE
+            rows = (*(row for row, _ in unfit), *(row for row, _, _ in changed))
+            roundups = {row.roundup for row in rows if row.roundup}
+            steps: list[Callable[[], Campaign | None]] = [
+                *(partial(self._make_fit, row, key, now) for row, key in unfit if not row.roundup),
+                *(partial(self._withdraw, row, now, asks=asks) for row in withdrawn if not row.roundup),
+                *(partial(self._revise, name, root, now, asks=asks) for root in sorted(roundups)),
+                *(
+                    partial(self._correct, row, key, now)
+                    for row, key, is_public in changed
+                    if is_public and not row.roundup
+                ),
+            ]
+            for step in steps:
+                try:
+                    made.append(step())
+                except DistributorError as error:
+                    failures.append(error)
         if failures:
             raise failures[0]
         return [campaign for campaign in made if campaign is not None]
@@ -78,7 +106,12 @@ class Corrections:
         """Take an article's posts back, whatever the channels usually do."""
         with self._database.read() as db:
             rows = [row for name in channels for row in store.posts_on(db, name, article_id)]
-        made = [self._withdraw(row, now, by_hand=True) for row in rows]
+        made = [
+            self._revise(row.channel, row.roundup, now, without=article_id)
+            if row.roundup
+            else self._withdraw(row, now, by_hand=True)
+            for row in rows
+        ]
         return [campaign for campaign in made if campaign is not None]
 
     # --- taking back ---
@@ -100,7 +133,7 @@ class Corrections:
             if store.post_of(db, row.campaign) != row:  # what was read is old: it is looked at again
                 return None
             if row.state == "planned":
-                return self._not_posted(db, row)
+                return self._not_posted(db, row.channel, row.campaign)
             open_ = store.open_on(db, row.channel, row.campaign)
             if any(_is_awaited(one) for one in open_):
                 if by_hand:
@@ -113,29 +146,29 @@ class Corrections:
             slot = f"withdraw {row.campaign}"
             if by_hand:
                 slot = _free(db, row.channel, f"{slot} by hand")
-            if (cannot := _cannot_delete(db, channel, row)) is not None:
-                return self._told(db, row, slot, cannot, now)
-            gone = Post(
-                network=channel.network, text="", action="delete", of=row.receipt, of_campaign=row.campaign
-            )
-            why = (
-                f"{AT_ONCE} posts at most are deleted without asking"
-                if asks
-                else "its article was taken back"
-            )
-            self._tell_answers(db, row, now)
-            return self._freeze(db, row, slot, gone, now, reason=why, asks=asks)
+            return self._deleted(db, row, slot, now, asks=asks)
+
+    def _deleted(
+        self, db: Connection, row: PostRow, slot: str, now: datetime, *, asks: bool
+    ) -> Campaign | None:
+        channel = self._posts.channel(row.channel)
+        if (cannot := _cannot_delete(db, channel, row)) is not None:
+            return self._told(db, row, slot, cannot, now)
+        gone = Post(network=channel.network, text="", action="delete", of=row.receipt, of_campaign=row.root)
+        why = f"{AT_ONCE} posts at most are deleted without asking" if asks else "its article was taken back"
+        self._tell_answers(db, row, now)
+        return self._freeze(db, row, slot, gone, now, reason=why, asks=asks)
 
     def _keep(self, row: PostRow, withdrawal: int) -> None:
         """Let a post stay whose article is public again, unless its network was already told to delete it."""
         with self._database.write() as db:
             article_store.lock(db)
-            open_ = store.open_on(db, row.channel, row.campaign)
+            open_ = store.open_on(db, row.channel, row.root)
             mine = [one for one in open_ if one.campaign == withdrawal]
             if store.post_of(db, row.campaign) != row or any(one.is_tried for one in mine):
                 return
             self._drop(db, mine)
-            store.undo_withdrawal(db, row.campaign, withdrawal)
+            store.undo_withdrawal(db, row.root, withdrawal)
 
     def _drop(self, db: Connection, waiting: Iterable[Open]) -> None:
         """Cancel what waits to be done to a post."""
@@ -149,29 +182,29 @@ class Corrections:
 
     def _tell_answers(self, db: Connection, row: PostRow, now: datetime) -> None:
         """Answers to a post do not go with it."""
-        if found := store.answers(db, row.channel, row.campaign):
+        if found := store.answers(db, row.channel, row.root):
             alerts.raise_alert(
                 db,
-                f"{row.channel} answers {row.campaign}",
+                f"{row.channel} answers {row.root}",
                 f"{row.channel}: a post is taken back; delete what was answered to it by hand: "
                 + ", ".join(found),
                 now=now,
             )
 
-    def _not_posted(self, db: Connection, row: PostRow) -> Campaign | None:
+    def _not_posted(self, db: Connection, name: str, root: int) -> Campaign | None:
         """Cancel a post that is still waiting, or was refused; one that is under way is looked at again."""
-        hands.hold(db, row.campaign)
-        found = campaigns.campaign_of(db, row.campaign)
+        hands.hold(db, root)
+        found = campaigns.campaign_of(db, root)
         if found is None or found.state is CampaignState.CANCELLED:
             return None
-        if any(one.is_under_way for one in store.open_on(db, row.channel, row.campaign, itself=True)):
+        if any(one.is_under_way for one in store.open_on(db, name, root, itself=True)):
             return None
         reason = "its article was taken back before it was posted"
         over = (*OPEN, CampaignState.DONE)  # done: it was refused, and is not to be tried again
-        campaigns.change_state(db, row.campaign, CampaignState.CANCELLED, only_from=over, reason=reason)
-        hands.cancel(db, row.campaign, reason=reason)
-        store.gone(db, row.campaign)
-        return campaigns.campaign_of(db, row.campaign)
+        campaigns.change_state(db, root, CampaignState.CANCELLED, only_from=over, reason=reason)
+        hands.cancel(db, root, reason=reason)
+        store.gone(db, root)
+        return campaigns.campaign_of(db, root)
 
     # --- correcting ---
 
@@ -229,7 +262,8 @@ class Corrections:
         found = campaigns.campaign_of(db, row.campaign)
         if found and found.approved_content is None:
             hash_ = campaigns.keep_rendition(db, better, {article.key: id_})
-            store.replace_waiting(db, row.campaign, rendition=hash_, told=registry.told(article))
+            if store.replace_waiting(db, row.campaign, rendition=hash_):
+                store.know(db, row.campaign, registry.told(article))
 
     def _corrected(
         self,
@@ -261,6 +295,110 @@ class Corrections:
         reason = spent or f"{what} “{before.title}”"
         return self._freeze(db, row, slot, content, now, reason=reason, asks=spent is not None)
 
+    # --- roundups ---
+
+    def _revise(
+        self, name: str, root: int, now: datetime, *, asks: bool = False, without: int | None = None
+    ) -> Campaign | None:
+        """Let a roundup say what its articles say now, without those taken back, or *without* one of them."""
+        with self._database.read() as db:
+            named = store.members(db, root)
+            stay = [key for row, key, is_public in named if is_public and row.article != without]
+            entries = self._shelf.named(db, stay, now=now)
+            planned = campaigns.campaign_of(db, root)
+        if not named or planned is None:
+            return None
+        better = self._rounded_up(name, entries, planned.created_at)
+        with self._database.write() as db:
+            article_store.lock(db)
+            if store.members(db, root) != named:  # what was read is old: it is looked at again
+                return None
+            found = _Roundup(
+                campaign=planned, rows=tuple(row for row, *_ in named), entries=tuple(entries), better=better
+            )
+            if found.rows[0].state == "planned":
+                return self._say_less(db, found)
+            return self._say_otherwise(db, found, now, asks=asks, by_hand=without is not None)
+
+    def _rounded_up(self, name: str, entries: Sequence[Entry], at: datetime) -> Post | None:
+        """What a roundup of these says; None of nothing, or where the network takes none any more."""
+        try:
+            return self._posts.roundup(name, [article for _, article in entries], at) if entries else None
+        except Refused:
+            return None
+
+    def _say_less(self, db: Connection, found: _Roundup) -> Campaign | None:
+        """Of a roundup that waits; one that is under way is looked at again."""
+        root = found.campaign.id
+        if found.better is None:
+            return self._not_posted(db, found.campaign.channel, root)
+        if found.campaign.approved_content is not None and not found.leaving:
+            return None  # a person approved of the words
+        hash_ = campaigns.keep_rendition(db, found.better, found.ids)
+        if store.replace_waiting(db, root, rendition=hash_, even_tried=bool(found.leaving)):
+            for row in found.leaving:
+                store.gone(db, row.campaign)
+            self._know(db, found)
+            if found.campaign.approved_content is not None:
+                again = "an article of it was taken back since it was approved"
+                state = CampaignState.AWAITING_APPROVAL
+                campaigns.change_state(db, root, state, only_from=OPEN, reason=again)
+        return None
+
+    def _say_otherwise(
+        self, db: Connection, found: _Roundup, now: datetime, *, asks: bool, by_hand: bool
+    ) -> Campaign | None:
+        """Of a roundup that can be seen: change it, or take it back with the last of its articles."""
+        row, name = found.rows[0], found.campaign.channel
+        channel = self._posts.channel(name)
+        open_ = store.open_on(db, name, row.root)
+        if any(_is_awaited(one) for one in open_):
+            if by_hand:
+                raise Refused(f"{name}: something is being done to the post; try again after that")
+            return None
+        before = campaigns.rendition_of(db, row.rendition)
+        self._know(db, found)
+        if by_hand:
+            for one in found.leaving:
+                store.gone(db, one.campaign)
+        if store.posted_through(db, row.root) == _trial(channel, row):
+            return None
+        if found.leaving and channel.withdraw == "keep" and not by_hand:
+            return None
+        is_same = (
+            isinstance(before, Post) and found.better is not None and _says(found.better) == _says(before)
+        )
+        if is_same and not any(one.is_tried and one.action != "reply" for one in open_):
+            self._drop(db, open_)
+            return None
+        if found.entries:
+            return self._renamed(db, found, now, asks=asks)
+        return self._deleted(db, row, f"withdraw {row.root}", now, asks=asks)
+
+    def _renamed(self, db: Connection, found: _Roundup, now: datetime, *, asks: bool) -> Campaign | None:
+        row = found.rows[0]
+        channel = self._posts.channel(found.campaign.channel)
+        if not found.leaving and channel.corrections == "none":
+            return None
+        policy: Literal["edit", "repost"] = "repost" if channel.corrections == "repost" else "edit"
+        told = b"".join(registry.told(article) for _, article in found.entries)
+        slot = _free(db, row.channel, f"correct {row.root} {sha256(told).hexdigest()[:8]}")
+        cannot = _cannot_correct(db, channel.model_copy(update={"corrections": policy}), row)
+        if cannot is None and found.better is None:
+            cannot = "its article has changed, and the network takes no roundup: mend it by hand"
+        if cannot is not None or found.better is None:
+            return self._told(db, row, slot, f"in a roundup: {cannot}", now)
+        content = replace(found.better, action=policy, of=row.receipt, of_campaign=row.root)
+        spent = self._posts.over_budget(db, row.channel, content, now) if policy == "repost" else None
+        reason = spent or "an article in the roundup has changed, or was taken back"
+        is_held = asks or spent is not None
+        return self._freeze(db, row, slot, content, now, reason=reason, asks=is_held, ids=found.ids)
+
+    def _know(self, db: Connection, found: _Roundup) -> None:
+        told = {id_: registry.told(article) for id_, article in found.entries}
+        for row in found.rows:
+            store.know(db, row.campaign, told.get(row.article, store.TAKEN_BACK))
+
     # --- writing down ---
 
     def _freeze(
@@ -273,11 +411,12 @@ class Corrections:
         *,
         reason: str,
         asks: bool = False,
+        ids: Mapping[str, int] = MappingProxyType({}),
     ) -> Campaign | None:
         state = CampaignState.AWAITING_APPROVAL if asks else CampaignState.SCHEDULED
         campaign = self._add(db, row, slot, state, reason, now)
         if campaign is not None:
-            hash_ = campaigns.keep_rendition(db, content, {})
+            hash_ = campaigns.keep_rendition(db, content, ids)
             freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=now)
         return campaign
 
@@ -365,5 +504,5 @@ def _trial(channel: Channel, row: PostRow) -> str | None:
 
 def _elsewhere(db: Connection, channel: Channel, row: PostRow) -> str | None:
     """The account that has a post, where it is not the channel's own any more."""
-    through = store.posted_through(db, row.campaign)
+    through = store.posted_through(db, row.root)
     return through if through not in (None, way_name(row.channel, channel)) else None

@@ -135,14 +135,10 @@ class Posts:
 
     def _make_roundup(self, name: str, entries: Sequence[Entry], now: datetime) -> Campaign | None:
         """Freeze one post of what the day has no room for, and note of each article that it is in there."""
-        channel = self.channel(name)
-        day = now.astimezone(self._pace(channel).zone).date()
+        day = now.astimezone(self.zone(name)).date()
         content: Post | str
         try:
-            articles = [article for _, article in entries]
-            content = roundup(
-                self._publication, channel, articles, self._environment, at=now, network=self.network(name)
-            )
+            content = self.roundup(name, [article for _, article in entries], now)
         except Refused as error:
             content = str(error)
         with self._database.write() as db:
@@ -150,13 +146,37 @@ class Posts:
             campaign = self._add(db, name, f"roundup {day} {entries[-1][0]}", entries[-1][1], content, now)
             if campaign is None:
                 return None
-            if isinstance(content, Post):
-                keys = {article.key: id_ for id_, article in entries}
-                hash_ = campaigns.keep_rendition(db, content, keys)
-                freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=campaign.due_at)
-            for id_, article in entries:
-                self._skip(db, name, id_, article, now, f"in the roundup of {day}: campaign {campaign.id}")
+            reason = f"in the roundup of {day}: campaign {campaign.id}"
+            turns = [
+                (self._skip(db, name, id_, article, now, reason), id_, article) for id_, article in entries
+            ]
+            if not isinstance(content, Post):
+                return campaign
+            hash_ = campaigns.keep_rendition(db, content, {article.key: id_ for id_, article in entries})
+            freezing.freeze_post(db, campaign_id=campaign.id, rendition=hash_, due_at=campaign.due_at)
+            for turn, id_, article in turns:
+                if turn:
+                    post_store.add_post(
+                        db,
+                        campaign_id=turn.id,
+                        channel=name,
+                        article_id=id_,
+                        rendition=hash_,
+                        told=registry.told(article),
+                        roundup=campaign.id,
+                    )
             return campaign
+
+    def roundup(self, name: str, articles: Sequence[Article], now: datetime) -> Post:
+        """One post of several articles on a channel.
+
+        Raises:
+            Refused: the network cannot take it as the channel is configured.
+        """
+        channel = self.channel(name)
+        return roundup(
+            self._publication, channel, articles, self._environment, at=now, network=self.network(name)
+        )
 
     def _leave_out(
         self, name: str, article_id: int, article: Article, now: datetime, reason: str

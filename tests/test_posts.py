@@ -711,6 +711,130 @@ def test_an_article_that_returned_and_was_refused_can_be_tried_again(tmp_path: P
         assert len(wall.up) == 1
 
 
+# --- roundups ---
+
+ROUNDUP = 'max_per_day = 1\noverflow = "roundup"'
+
+
+@contextmanager
+def rounded_up(folder: Path, clock: Clock, wall: Wall, *, more: str = "") -> Iterator[App]:
+    """A roundup of three articles is up."""
+    with newsroom(folder, clock, more=f"{ROUNDUP}\n{more}") as app:
+        on(app, wall)
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        assert len(wall.up) == 1
+        yield app
+
+
+def test_a_roundup_that_waits_names_nothing_that_was_taken_back(tmp_path: Path):
+    """An article that is withdrawn before the roundup goes out is not in it."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more=f'{ROUNDUP}\nquiet_hours = "05:00-12:00"') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        take_back(app, "two")
+        app.run_once()
+        clock.go_on(hours=8)
+        app.run_once()
+        [text] = wall.up.values()
+        assert "one" in text
+        assert "two" not in text
+
+
+def test_a_roundup_of_nothing_is_not_posted(tmp_path: Path):
+    """It is cancelled with the last of its articles; one that returns has a post of its own."""
+    clock = Clock()
+    with newsroom(tmp_path, clock, more=f'{ROUNDUP}\nquiet_hours = "05:00-12:00"') as app:
+        wall = on(app, Wall())
+        publish(app, clock, "one", "two")
+        app.run_once()
+        take_back(app, "one", "two")
+        app.run_once()
+        write_article(tmp_path, "one", published_at=FIRST)
+        app.run_once()
+        clock.go_on(hours=20)
+        app.run_once()
+        assert [did.split()[:2] for did in wall.did] == [["post", "one"]]
+
+
+def test_a_roundup_that_is_up_names_nothing_that_was_taken_back(tmp_path: Path):
+    """It is changed, once; an article that returns after that has a post of its own."""
+    clock, wall = Clock(), Wall()
+    with rounded_up(tmp_path, clock, wall) as app:
+        take_back(app, "two")
+        for _ in range(3):
+            app.run_once()
+        [text] = wall.up.values()
+        assert "two" not in text
+        assert [did.split()[0] for did in wall.did] == ["post", "edit"]
+        clock.go_on(days=1)
+        write_article(tmp_path, "two", published_at=FIRST)
+        for _ in range(2):
+            app.run_once()
+        assert [did.split()[:2] for did in wall.did[2:]] == [["post", "two"]]
+
+
+def test_an_article_that_returns_in_time_stays_in_its_roundup(tmp_path: Path):
+    """What was to be changed stays as it is, and nothing is posted beside it."""
+    clock, wall = Clock(), Wall()
+    with rounded_up(tmp_path, clock, wall) as app:
+        take_back(app, "two")
+        app.look()
+        write_article(tmp_path, "two", published_at=FIRST)
+        clock.go_on(days=1)
+        for _ in range(3):
+            app.run_once()
+        assert [did.split()[0] for did in wall.did] == ["post"]
+
+
+def test_a_roundup_goes_with_the_last_of_its_articles(tmp_path: Path):
+    """What names nothing that is there is deleted, and the site does not point to it."""
+    clock, wall = Clock(), Wall()
+    with rounded_up(tmp_path, clock, wall) as app:
+        assert len(app.syndication()) == 3
+        take_back(app, "one", "two", "three")
+        for _ in range(2):
+            app.run_once()
+        assert wall.up == {}
+        assert app.syndication() == {}
+
+
+def test_a_roundup_says_what_its_articles_are_called_now(tmp_path: Path):
+    """A title that changes is changed where it stands; by hand one of the articles leaves it."""
+    clock, wall = Clock(), Wall()
+    with rounded_up(tmp_path, clock, wall) as app:
+        write_article(tmp_path, "two", title="twelve", published_at=FIRST + timedelta(minutes=1))
+        for _ in range(2):
+            app.run_once()
+        [text] = wall.up.values()
+        assert "twelve" in text
+        [key] = [one.key for one in app.articles()[0] if one.title == "twelve"]
+        app.withdraw(key, ["news"])
+        for _ in range(2):
+            app.run_once()
+        [text] = wall.up.values()
+        assert "twelve" not in text
+        assert [did.split()[0] for did in wall.did] == ["post", "edit", "edit"]
+
+
+def test_a_roundup_that_cannot_be_changed_is_for_a_person(tmp_path: Path):
+    """Where a network has no edits, somebody hears once that it names what was taken back."""
+    clock, wall = Clock(), Wall()
+    with newsroom(tmp_path, clock, network="threads", more=ROUNDUP) as app:
+        settings(app, account="1789")
+        on(app, wall, "threads 1789")
+        publish(app, clock, "one", "two", "three")
+        app.run_once()
+        take_back(app, "two")
+        for _ in range(2):
+            app.run_once()
+        assert len(wall.did) == 1
+        [alert] = app.alerts()
+        assert "threads has no edits" in alert.text
+
+
 # --- an account that is another one by now ---
 
 

@@ -18,7 +18,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
 from distributor.errors import Conflict, DatabaseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = "0006"  # the migration this program was written for; a test compares it with the folder
+VERSION = "0007"  # the migration this program was written for; a test compares it with the folder
 
 
 class Database:

@@ -31,7 +31,8 @@ from distributor.store.schema import article, batch, campaign, post, rendition
 class PostRow:
     """An article's post on a channel."""
 
-    campaign: int  # that announced it
+    campaign: int  # in whose slot its article had its turn
+    roundup: int | None  # that names it among others
     channel: str
     article: int
     rendition: str  # hash of what is to be seen, or will be
@@ -39,40 +40,61 @@ class PostRow:
     state: str  # planned, up, gone
     receipt: Receipt | None
 
+    @property
+    def root(self) -> int:
+        """The campaign that announced it."""
+        return self.roundup or self.campaign
+
 
 def add_post(
-    db: Connection, *, campaign_id: int, channel: str, article_id: int, rendition: str, told: bytes
+    db: Connection,
+    *,
+    campaign_id: int,
+    channel: str,
+    article_id: int,
+    rendition: str,
+    told: bytes,
+    roundup: int | None = None,
 ) -> None:
     """Note a post that is planned; *told* is the hash of what its article says."""
     values = {"campaign": campaign_id, "channel": channel, "article": article_id, "rendition": rendition}
-    db.execute(insert(post).values(values | {"told": told, "state": "planned"}))
+    db.execute(insert(post).values(values | {"told": told, "state": "planned", "roundup": roundup}))
 
 
 def accepted(db: Connection, campaign_id: int, content: Post, receipt: Receipt) -> None:
     """Note what a network took: the campaign announced, changed or took back a post."""
     root = content.of_campaign or campaign_id
-    here = post.c.campaign == root
+    here = or_(post.c.campaign == root, and_(post.c.roundup == root, post.c.state != "gone"))
     seen = asdict(receipt)
     match content.action:
         case "post" | "repost":
             values = {"state": "up", "receipt": seen, "rendition": content.hash}
             db.execute(update(post).where(here).values(values))
+            _unnamed(db, root, content)
         case "edit":  # of what is gone by now nothing came back
             db.execute(update(post).where(here).values(receipt=seen, rendition=content.hash))
+            _unnamed(db, root, content)
         case "delete":
-            before = post_of(db, root)
-            if before and _is_same(before.receipt, content.of):  # else it was posted anew meanwhile
-                gone(db, root)
+            before = db.scalars(select(post.c.receipt).where(here)).first()
+            if before is None or content.of is None or before["id"] == content.of.id:
+                gone(db, root)  # else it was posted anew meanwhile
         case "reply":  # its own receipt stands in its batch
             pass
 
 
-def _is_same(seen: Receipt | None, told: Receipt | None) -> bool:
-    return seen is None or told is None or seen.id == told.id
+def _unnamed(db: Connection, root: int, content: Post) -> None:
+    """Note that a roundup names an article no more."""
+    named = select(article.c.id).where(article.c.key.in_([carried.key for carried in content.articles]))
+    db.execute(update(post).where(post.c.roundup == root, post.c.article.not_in(named)).values(state="gone"))
+
+
+def _is_of(root: int) -> ColumnElement[bool]:
+    """The post that a campaign announced; or all the articles that it named."""
+    return or_(post.c.campaign == root, post.c.roundup == root)
 
 
 def post_of(db: Connection, campaign_id: int) -> PostRow | None:
-    """The post that a campaign announced."""
+    """The post of the article that had its turn in a campaign's slot."""
     row = db.execute(select(post).where(post.c.campaign == campaign_id)).first()
     return _row(row) if row else None
 
@@ -97,12 +119,25 @@ def changed(db: Connection, channel: str) -> list[tuple[PostRow, str, bool]]:
     """The channel's posts whose article says something else by now, or is public no more: with its key, and
     whether it is public."""
     is_other = and_(article.c.told.is_not(None), article.c.told != post.c.told)
+    is_withdrawn = and_(article.c.is_public.is_(False), post.c.told != TAKEN_BACK)
     query = (
         select(post, article.c.key, article.c.is_public)
         .join(article, article.c.id == post.c.article)
-        .where(
-            post.c.channel == channel, post.c.state != "gone", or_(is_other, article.c.is_public.is_(False))
-        )
+        .where(post.c.channel == channel, post.c.state != "gone", or_(is_other, is_withdrawn))
+        .order_by(post.c.campaign)
+    )
+    return [(_row(row), row.key, row.is_public) for row in db.execute(query)]
+
+
+TAKEN_BACK = b""  # told of an article in a roundup, once it is looked at that it was taken back
+
+
+def members(db: Connection, roundup: int) -> list[tuple[PostRow, str, bool]]:
+    """What a roundup names, or will: with each article's key, and whether it is public."""
+    query = (
+        select(post, article.c.key, article.c.is_public)
+        .join(article, article.c.id == post.c.article)
+        .where(post.c.roundup == roundup, post.c.state != "gone")
         .order_by(post.c.campaign)
     )
     return [(_row(row), row.key, row.is_public) for row in db.execute(query)]
@@ -134,23 +169,34 @@ def know(db: Connection, campaign_id: int, told: bytes) -> None:
     db.execute(update(post).where(post.c.campaign == campaign_id).values(told=told))
 
 
-def replace_waiting(db: Connection, campaign_id: int, *, rendition: str, told: bytes) -> bool:
-    """Let a post that was never tried say something else; False when a worker has been at it."""
-    untried = and_(batch.c.campaign == campaign_id, is_state(DeliveryState.QUEUED), batch.c.attempt == 0)
-    if db.execute(update(batch).where(untried).values(rendition=rendition)).rowcount == 0:
+def replace_waiting(db: Connection, root: int, *, rendition: str, even_tried: bool = False) -> bool:
+    """Let a post say something else of which nothing can be seen; False when it is too late for that.
+
+    One that was tried, and is to be tried again, keeps its words unless *even_tried*.
+    """
+    row = db.execute(select(batch).where(batch.c.campaign == root).with_for_update()).first()
+    if row is None or not _is_replaceable(row, even_tried=even_tried):
         return False
-    db.execute(update(post).where(post.c.campaign == campaign_id).values(rendition=rendition, told=told))
+    db.execute(update(batch).where(batch.c.campaign == root).values(rendition=rendition))
+    db.execute(update(post).where(_is_of(root), post.c.state != "gone").values(rendition=rendition))
     return True
 
 
+def _is_replaceable(row: Row[Any], *, even_tried: bool) -> bool:
+    if row.state == DeliveryState.REFUSED:  # a person may have it tried again
+        return not is_begun(None, row.kept)
+    is_waiting = row.state == DeliveryState.QUEUED and not is_begun(row.called_at, row.kept)
+    return is_waiting and (even_tried or row.attempt == 0)
+
+
 def gone(db: Connection, campaign_id: int) -> None:
-    """Note that nothing of a post is, or will be, to be seen."""
-    db.execute(update(post).where(post.c.campaign == campaign_id).values(state="gone"))
+    """Note that nothing of a post is, or will be, to be seen; of a roundup, of all that it named."""
+    db.execute(update(post).where(_is_of(campaign_id)).values(state="gone"))
 
 
 def settled(db: Connection, campaign_id: int) -> None:
     """Note that a person saw it there; where, nobody knows."""
-    mine = and_(post.c.campaign == campaign_id, post.c.state == "planned")
+    mine = and_(_is_of(campaign_id), post.c.state == "planned")
     db.execute(update(post).where(mine).values(state="up"))
 
 
@@ -214,7 +260,7 @@ def unfit(db: Connection, channel: str, network: str) -> list[tuple[PostRow, str
     query = (
         select(post, article.c.key, rendition.c.content)
         .join(article, article.c.id == post.c.article)
-        .join(batch, batch.c.campaign == post.c.campaign)
+        .join(batch, batch.c.campaign == _root())
         .join(rendition, rendition.c.hash == post.c.rendition)
         .where(post.c.channel == channel, post.c.state == "planned", article.c.is_public)
         .where(is_state(DeliveryState.QUEUED), batch.c.attempt == 0)
@@ -251,7 +297,11 @@ def returned(db: Connection, channel: str) -> list[tuple[PostRow, int]]:
 
 
 def _withdrawal() -> ColumnElement[str]:
-    return literal("withdraw ") + cast(post.c.campaign, Text)
+    return literal("withdraw ") + cast(_root(), Text)
+
+
+def _root() -> ColumnElement[int]:
+    return func.coalesce(post.c.roundup, post.c.campaign)
 
 
 def undo_withdrawal(db: Connection, root: int, campaign_id: int) -> None:
@@ -273,9 +323,9 @@ def is_leaving(db: Connection, channel: str, article_id: int) -> bool:
 
 
 def newest_in(db: Connection, campaign_id: int) -> datetime | None:
-    """When the article that a campaign announces was published."""
+    """When the newest article that a campaign announces was published."""
     query = select(func.max(article.c.published_at)).join(post, post.c.article == article.c.id)
-    found: datetime | None = db.scalar(query.where(post.c.campaign == campaign_id))
+    found: datetime | None = db.scalar(query.where(_is_of(campaign_id)))
     return found
 
 
@@ -291,6 +341,7 @@ def _row(row: Row[Any]) -> PostRow:
     receipt = Receipt(**row.receipt) if row.receipt else None
     return PostRow(
         campaign=row.campaign,
+        roundup=row.roundup,
         channel=row.channel,
         article=row.article,
         rendition=row.rendition,

@@ -204,16 +204,18 @@ quota = Table(
 post = Table(
     "post",
     metadata,
-    Column("campaign", ForeignKey("campaign.id"), primary_key=True),  # that announced it
+    Column("campaign", ForeignKey("campaign.id"), primary_key=True),  # in whose slot its article had its turn
     Column("channel", Text, nullable=False),
     Column("article", ForeignKey("article.id"), nullable=False),
     Column("rendition", Text, nullable=False),  # hash of what is to be seen, or will be
     Column("told", LargeBinary, nullable=False),  # hash of all of the article that a post can say
     Column("state", Text, nullable=False),  # planned, up, gone
     Column("receipt", JSON),  # the network's
+    Column("roundup", BigInteger),  # the campaign that names it among others; null: it has a post of its own
     CheckConstraint("state IN ('planned', 'up', 'gone')", name="state"),
 )
 Index("ix_post_article", post.c.article)
+Index("ix_post_roundup", post.c.roundup)
 
 # What opens an account, where the network changes it from time to time; sealed with the configured key.
 credential = Table(
