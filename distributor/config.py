@@ -313,6 +313,11 @@ class Newsletter(_Table):
             return {**value, "topics": {topic: [topic] for topic in value["topics"]}}
         return value
 
+    @property
+    def usual_cadence(self) -> Cadence:
+        """That of a reader who comes by a form and chooses none."""
+        return "daily" if "daily" in self.cadences or not self.cadences else self.cadences[0]
+
 
 class Channel(_Table):
     """An account on a network, where articles are posted one by one."""

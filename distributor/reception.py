@@ -114,9 +114,13 @@ class Reception:
             self._ask(db, entry, evidence, self._clock())
 
     def _ask(self, db: Connection, entry: Entry, evidence: Evidence, now: datetime) -> None:
-        asked = audience.ask(db, entry, evidence=evidence, now=now)
+        asked = audience.ask(db, entry, usual=self._usual, evidence=evidence, now=now)
         if asked.may_mail and asked.subscriber is not None:
             self._notices.send(db, asked.to_confirm[0], "confirmation", asked.subscriber, now=now)
+
+    @property
+    def _usual(self) -> dict[str, Cadence]:
+        return {name: newsletter.usual_cadence for name, newsletter in self.newsletters.items()}
 
     def _entry(self, wish: Wish) -> Entry:
         """A wish, checked.
@@ -270,7 +274,9 @@ class Reception:
         if not choice.is_wanted:
             audience.unsubscribe(db, subscriber=person, list_name=newsletter, evidence=evidence, now=now)
             return
-        new = audience.confirm(db, subscriber=person, lists=[newsletter], evidence=evidence, now=now)
+        new = audience.confirm(
+            db, subscriber=person, lists=[newsletter], usual=self._usual, evidence=evidence, now=now
+        )
         self._welcome(db, person, new.lists, now)
         audience.choose(
             db,
@@ -410,7 +416,7 @@ class Reception:
         """Ask somebody whether they want the newsletters, but for those that they need not be asked of."""
         entry = self._entry(told.wish)
         if told.is_confirmed:
-            taken = audience.take(db, entry, evidence=told.evidence, now=now)
+            taken = audience.take(db, entry, usual=self._usual, evidence=told.evidence, now=now)
             person = audience.find(db, entry.address, now=now)
             if person is not None:
                 self._welcome(db, person.id, taken.lists, now)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, and_, case, delete, func, or_, select, update
 
 from subscribers import consent
 from subscribers.leaving import locked, suppression_of
-from subscribers.model import UNSUBSCRIBED, Entry, Evidence, address_hash, plain, topic_text
+from subscribers.model import UNSUBSCRIBED, Cadence, Entry, Evidence, address_hash, plain, topic_text
 from subscribers.schema import list_, subscriber, subscription, suppression
 from subscribers.sql import common_position, insert
 
@@ -33,6 +33,7 @@ def ask(
     db: Connection,
     entry: Entry,
     *,
+    usual: Mapping[str, Cadence] = {},
     evidence: Evidence,
     now: datetime,
     again_after: timedelta = timedelta(days=1),
@@ -40,7 +41,8 @@ def ask(
     """Note that somebody wants the lists of *entry* for an address, which may be a stranger's.
 
     Of a reader nothing changes. Whoever left stays so until they confirm. An address is sent a question at
-    most once in *again_after*, whoever asks, wherever, and however often at the same moment.
+    most once in *again_after*, whoever asks, wherever, and however often at the same moment. Who names no
+    cadence gets the *usual* one of the list, or daily.
     """
     hash_ = address_hash(entry.address)
     reason = suppression_of(db, hash_, now=now)
@@ -53,7 +55,7 @@ def ask(
     confirmed = tuple(row.name for row in before.values() if row.state == "confirmed")
     if reason:
         return Asked(subscriber=person, confirmed=confirmed, suppressed=reason)
-    waiting = _wait(db, person, entry, now)
+    waiting = _wait(db, person, entry, usual, now)
     may_mail = bool(waiting) and _may_ask(db, person, now, again_after)
     news = [name for name in waiting if may_mail or name not in before]
     consent.note(db, "asked", address_hash=hash_, subscriber=person, evidence=evidence, lists=news)
@@ -101,7 +103,9 @@ def _places(db: Connection, person: int, lists: Iterable[str]) -> dict[str, Any]
     return {str(row.name): row for row in db.execute(query).all()}
 
 
-def _wait(db: Connection, person: int, entry: Entry, now: datetime) -> list[str]:
+def _wait(
+    db: Connection, person: int, entry: Entry, usual: Mapping[str, Cadence], now: datetime
+) -> list[str]:
     """Let the lists wait for a confirmation; those that do."""
     rows = db.execute(select(list_.c.name, list_.c.id).where(list_.c.name.in_(entry.lists)))
     ids: dict[str, int] = {row.name: row.id for row in rows}
@@ -123,7 +127,7 @@ def _wait(db: Connection, person: int, entry: Entry, now: datetime) -> list[str]
             "list": id_,
             "subscriber": person,
             "state": "unconfirmed",
-            "cadence": entry.cadence or "daily",
+            "cadence": entry.cadence or usual.get(names[id_], "daily"),
             "topics": topic_text(entry.topics or ()),
             "created_at": now,
             "asked_at": now,
@@ -176,6 +180,7 @@ def confirm(
     *,
     subscriber: int,
     lists: Iterable[str] | None = None,
+    usual: Mapping[str, Cadence] = {},
     evidence: Evidence,
     now: datetime,
 ) -> Confirmed:
@@ -192,7 +197,7 @@ def confirm(
         return Confirmed()
     names = list(waiting(db, subscriber) if lists is None else lists)
     if lists is not None:
-        _make_missing(db, subscriber, names, now)
+        _make_missing(db, subscriber, names, usual, now)
     ids = select(list_.c.id).where(list_.c.name.in_(names))
     new = (
         db.execute(
@@ -222,7 +227,14 @@ def confirm(
     return Confirmed(lists=tuple(names), suppressed=suppression_of(db, hash_, now=now))
 
 
-def take(db: Connection, entry: Entry, *, evidence: Evidence, now: datetime) -> Confirmed:
+def take(
+    db: Connection,
+    entry: Entry,
+    *,
+    usual: Mapping[str, Cadence] = {},
+    evidence: Evidence,
+    now: datetime,
+) -> Confirmed:
     """Let somebody who confirmed elsewhere be a reader of the lists of *entry*.
 
     Only of lists that they never left: whoever left one, or everything, or was erased, has to be asked
@@ -235,18 +247,21 @@ def take(db: Connection, entry: Entry, *, evidence: Evidence, now: datetime) -> 
     person = _known_or_new(db, entry, hash_, now)
     left = {name for name, row in _places(db, person, entry.lists).items() if row.state == "unsubscribed"}
     names = [name for name in entry.lists if name not in left]
-    _wait(db, person, replace(entry, lists=tuple(names)), now)
+    _wait(db, person, replace(entry, lists=tuple(names)), usual, now)
     return confirm(db, subscriber=person, lists=names, evidence=evidence, now=now)
 
 
-def _make_missing(db: Connection, person: int, names: list[str], now: datetime) -> None:
+def _make_missing(
+    db: Connection, person: int, names: list[str], usual: Mapping[str, Cadence], now: datetime
+) -> None:
     new = insert(db, subscription).on_conflict_do_nothing()
-    for id_ in db.scalars(select(list_.c.id).where(list_.c.name.in_(names)).order_by(list_.c.id)).all():
+    lists = select(list_.c.id, list_.c.name).where(list_.c.name.in_(names)).order_by(list_.c.id)
+    for id_, name in db.execute(lists).all():
         row = {
             "list": id_,
             "subscriber": person,
             "state": "unconfirmed",
-            "cadence": "daily",
+            "cadence": usual.get(name, "daily"),
             "topics": "",
             "created_at": now,
         }

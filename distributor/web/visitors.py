@@ -45,10 +45,7 @@ class Offer:
     @property
     def cadence(self) -> Cadence:
         """What is ticked: theirs, or what is usual."""
-        if self.place is not None:
-            return self.place.cadence
-        offered = self.newsletter.cadences
-        return "daily" if "daily" in offered or not offered else offered[0]
+        return self.place.cadence if self.place is not None else self.newsletter.usual_cadence
 
     @property
     def topics(self) -> tuple[str, ...]:
@@ -69,6 +66,7 @@ class Visitors:
         theirs = "/preferences/{token}"
         both = {
             "/subscribe": (self._form, self._subscribe),
+            "/subscribe/": (self._form, self._subscribe),  # as links on Hugo's sites end
             "/confirm/{token}": (self._question, self._confirm),
             "/unsubscribe/{token}": (self._leaving, self._leave),
             theirs: (self._preferences, self._choose),
