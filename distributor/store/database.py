@@ -132,7 +132,9 @@ def _engine(url: str) -> Engine:
     if kind == "sqlite":
         return _sqlite(url)
     if kind == "postgresql":
-        return create_engine(url, pool_pre_ping=True, pool_size=10, connect_args=POSTGRESQL)
+        return create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_size=10, connect_args=POSTGRESQL
+        )
     raise DatabaseError(
         "[database] url is not understood; "
         "write sqlite:///var/distributor.db or postgresql+psycopg://user@host/name"
@@ -151,7 +153,7 @@ POSTGRESQL = {
 
 
 def _sqlite(url: str) -> Engine:
-    engine = create_engine(url)
+    engine = create_engine(url, hide_parameters=True)  # a fault is logged, and readers stand in parameters
 
     @event.listens_for(engine, "do_connect")
     def make_folder(_dialect: Any, _record: Any, arguments: list[Any], _options: Any) -> None:

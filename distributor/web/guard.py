@@ -58,12 +58,21 @@ class Guard:
             await self._app(scope, receive, send)
             return
 
+        is_answered = False
+
         async def sending(message: Message) -> None:
+            nonlocal is_answered
             if message["type"] == "http.response.start":
+                is_answered = True
                 _add(message, self._headers)
             await send(message)
 
-        await self._app(scope, bounded(scope, receive), sending)
+        try:
+            await self._app(scope, bounded(scope, receive), sending)
+        except Exception:
+            # Starlette raises again what `fault` answered; uvicorn would drop the connection after it.
+            if not is_answered:
+                raise
 
 
 def _add(message: Message, headers: Mapping[str, str]) -> None:

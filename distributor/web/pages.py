@@ -158,7 +158,10 @@ def route(
     async def answering(request: Request) -> Response:
         if request.method != "POST" or take is None:
             return await to_thread.run_sync(show, request)
-        form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+        try:
+            form = await request.form(max_files=0, max_fields=MOST_FIELDS)
+        except ValueError:  # text that is not in the encoding it names, or in one that is none
+            raise HTTPException(400) from None
         return await to_thread.run_sync(take, request, form)
 
     return answering
@@ -173,12 +176,17 @@ def is_for_people(request: Request) -> bool:
 def field(form: FormData, name: str, *, at_most: int = 320) -> str:
     """The text of a form's field; empty where there is none."""
     value = form.get(name)
-    return value[:at_most].strip() if isinstance(value, str) else ""
+    return _whole(value[:at_most]).strip() if isinstance(value, str) else ""
 
 
 def fields(form: FormData, name: str) -> tuple[str, ...]:
     """All that was ticked under one name."""
-    return tuple(value for value in form.getlist(name) if isinstance(value, str))
+    return tuple(_whole(value) for value in form.getlist(name) if isinstance(value, str))
+
+
+def _whole(text: str) -> str:
+    """Without the halves of characters that some encodings let a sender write, and no page can show."""
+    return text.encode(errors="replace").decode()
 
 
 def _defined(environment: Environment, name: str) -> dict[str, str]:

@@ -11,14 +11,14 @@ import math
 import time
 from ipaddress import ip_address, ip_network
 
-from limits import RateLimitItem, RateLimitItemPerHour, RateLimitItemPerMinute
+from limits import RateLimitItem, RateLimitItemPerDay, RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.storage import MemoryStorage
 from limits.strategies import MovingWindowRateLimiter
 
 # Requests from our own forms; and from others, on the publisher's pages or a spammer's.
 STAMPED = (RateLimitItemPerMinute(30, 10, "stamped"), RateLimitItemPerMinute(120, 10, "stamped network"))
 BARE = (RateLimitItemPerMinute(15, 10, "bare"), RateLimitItemPerMinute(60, 10, "bare network"))
-MAILBOX = RateLimitItemPerHour(5, 1, "mailbox")
+MAILBOX = (RateLimitItemPerHour(5, 1, "mailbox"), RateLimitItemPerDay(10, 1, "mailbox a day"))
 READER = RateLimitItemPerHour(10, 1, "reader")  # what costs more than a page, or sends a mail
 
 
@@ -34,8 +34,8 @@ class Rates:
         return self._one_more(alone, own(ip)) or self._one_more(together, network(ip))
 
     def mailbox(self, address: str) -> int:
-        """One more for an e-mail address."""
-        return self._one_more(MAILBOX, address.lower())
+        """One more for an e-mail address, under whichever of its names."""
+        return next((wait for limit in MAILBOX if (wait := self._one_more(limit, mailbox(address)))), 0)
 
     def reader(self, token: str) -> int:
         """One more by whoever holds a token."""
@@ -46,6 +46,15 @@ class Rates:
             return 0
         again_at = self._limiter.get_window_stats(limit, who).reset_time
         return max(1, math.ceil(again_at - time.time()))
+
+
+def mailbox(address: str) -> str:
+    """What addresses have in common that reach one mailbox: no tag (RFC 5233), and at Gmail no dots."""
+    local, _, domain = address.lower().strip().rpartition("@")
+    local = local.partition("+")[0] or local
+    if domain in ("gmail.com", "googlemail.com"):
+        return f"{local.replace('.', '')}@gmail.com"
+    return f"{local}@{domain}"
 
 
 def own(ip: str) -> str:

@@ -46,6 +46,7 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
         openapi_url=None,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,  # it would name a host that the asker chose, and no one-click request follows
         lifespan=web.lifespan,
         exception_handlers=web.pages.answers(ANSWERS),  # type: ignore[arg-type]
     )
