@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -93,15 +93,20 @@ class App:
         clock: Callable[[], datetime] = utc_now,
         sleep: Callable[[float], Awaitable[None]] | None = None,
         http: httpx.Client | None = None,
+        database: Database | None = None,
     ) -> None:
         self.config = config
         self.clock = clock
         self._sleep = sleep
-        self.database = Database(config.database.url)
+        self.database = database or Database(config.database.url)
         self._http = http
 
     def close(self) -> None:
         self.database.close()
+
+    def under(self, config: Config) -> App:
+        """Another app on the same database, composed anew by another configuration."""
+        return App(config, clock=self.clock, sleep=self._sleep, http=self._http, database=self.database)
 
     @classmethod
     @contextmanager
@@ -250,13 +255,15 @@ class App:
             for part in ("publication", "pictures", "shelf", "editions", "posts", "reception"):
                 self.__dict__.pop(part, None)
 
-    def scan(self, *, since: datetime | None = None) -> Scanned:
+    def scan(self, *, since: datetime | None = None, settle: timedelta = timedelta(0)) -> Scanned:
         """Read what changed on the site, and number what came to be public.
+
+        *settle*: files that were written to so shortly ago are left for the next time.
 
         Raises:
             ContentError: the content cannot be read; nothing is concluded from it.
         """
-        return scan_site(self, since=since)
+        return scan_site(self, since=since, settle=settle)
 
     # --- look ---
 
@@ -500,6 +507,11 @@ class App:
             watch(db, self.config, self.routes, self.clock())
             return alert_store.untold(db)
 
+    def alert(self, key: str, text: str) -> None:
+        """Note what a person has to be told."""
+        with self.database.write() as db:
+            alert_store.raise_alert(db, key, text, now=self.clock())
+
     def told(self, alert: Alert) -> bool:
         """Note that a person was told; False when another process did it first."""
         with self.database.write() as db:
@@ -602,10 +614,10 @@ class App:
             raise
         return Ran(scanned=looked.scanned, planned=looked.planned, delivered=self.deliver(progress=progress))
 
-    def look(self, *, since: datetime | None = None) -> Looked:
+    def look(self, *, since: datetime | None = None, settle: timedelta = timedelta(0)) -> Looked:
         """Follow up what providers reported, scan, and plan what is due."""
         self.follow_up()
-        scanned = self.scan(since=since)
+        scanned = self.scan(since=since, settle=settle)
         for key in scanned.registered.published:
             log.info("published", article=key)
         for key in scanned.registered.withdrawn:
@@ -635,6 +647,12 @@ class App:
         from distributor.checks import check
 
         return check(self)
+
+    def check_settings(self) -> list[Problem]:
+        """Whatever would keep this configuration from working, without a look at the content."""
+        from distributor.checks import check_settings
+
+        return check_settings(self)
 
     # --- the audience ---
 

@@ -27,6 +27,16 @@ def check(app: App) -> list[Problem]:
     return [problem for part in (_content, _templates, _database) for problem in part(app)]
 
 
+def check_settings(app: App) -> list[Problem]:
+    """Whatever would keep a new configuration from working: the site's own, ways out, templates.
+
+    Raises:
+        DistributorError: already its parts cannot be composed.
+    """
+    problems = list(app.site.problems) if app.site else []
+    return problems + (_templates(app) if app.routes else [])
+
+
 def _content(app: App) -> list[Problem]:
     try:
         if app.site is not None:

@@ -400,6 +400,14 @@ class LogSettings(_Table):
     addresses: bool = False  # whether readers' addresses may stand in it
 
 
+class Daemon(_Table):
+    """How `run`, `worker` and `serve` go on."""
+
+    look_seconds: float = Field(10, ge=1, le=3600)  # at most between two looks at the site
+    settle_seconds: float = Field(0.3, ge=0, le=600)  # a file written to less long ago is not read yet
+    stop_seconds: float = Field(60, ge=0, le=3600)  # that calls under way have to end, when told to stop
+
+
 class Config(_Table):
     """All that a publisher set, checked."""
 
@@ -408,6 +416,7 @@ class Config(_Table):
     database: Database = Database()
     web: Web = Web()
     pictures: Pictures = Pictures()
+    daemon: Daemon = Daemon()
     providers: Mapping[Name, Provider] = {}
     newsletters: Mapping[Name, Newsletter] = {}
     channels: Mapping[Name, Channel] = {}
@@ -586,6 +595,7 @@ def _names_beside(keys: list[str]) -> list[str]:
         "web": Web,
         "pictures": Pictures,
         "log": LogSettings,
+        "daemon": Daemon,
         "providers": Provider,
         "newsletters": Newsletter,
         "channels": Channel,

@@ -4,7 +4,8 @@ DistributorError
 ├── ConfigError      distributor.toml, .env or the command line is wrong: every problem at once (exit 2)
 ├── ContentError     the content folder or feed cannot be read: nothing was changed
 ├── DatabaseError    the database is newer than the program, busy, full or away: nothing was half-done
-│   └── Conflict     another process changed the same rows: do it again
+│   ├── Conflict     another process changed the same rows: do it again
+│   └── Away         there is no connection to it: wait, it may come back
 ├── TemplateError    a template has an error, at a file and line
 ├── HookError        what came to a webhook is not taken
 │   ├── Forged       it is not signed by whom it says it is from, or for another account: 401
@@ -64,6 +65,10 @@ class DatabaseError(DistributorError):
 
 class Conflict(DatabaseError):
     """Another process changed the same rows at the same moment; nothing was kept, so do it again."""
+
+
+class Away(DatabaseError):
+    """The server cannot be reached now, or not yet; nothing is wrong with what was asked."""
 
 
 class TemplateError(DistributorError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
@@ -31,6 +31,7 @@ class Read:
     unchanged: int = 0
     problems: list[Problem] = field(default_factory=list)
     facts: dict[str, str] = field(default_factory=dict)  # to be kept with it, or not at all
+    settles_at: datetime | None = None
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,19 +44,21 @@ class Scanned:
     problems: list[Problem] = field(default_factory=list)
     rewound: list[str] = field(default_factory=list)  # channels that `since` moved back
     kept: list[str] = field(default_factory=list)  # channels that have announced already
+    settles_at: datetime | None = None  # when files that are being written may be read
 
 
-def scan_site(app: App, *, since: datetime | None = None) -> Scanned:
+def scan_site(app: App, *, since: datetime | None = None, settle: timedelta = timedelta(0)) -> Scanned:
     """Read what changed on the site, and number what came to be public.
 
     The first scan of a site announces nothing: what is public by then is taken as known, but for what was
     published at *since* or later. After that, *since* moves back the channels that announced nothing yet.
+    Later scans leave files out that were written to less than *settle* ago.
 
     Raises:
         ContentError: the content cannot be read; nothing is concluded from it.
     """
     now = app.clock()
-    found = _read_site(app, now) if app.site else Read()
+    found = _read_site(app, now, settle) if app.site else Read()
     for url in app.config.site.feeds:
         _read_feed(app, url, found)
     with app.database.write() as db:
@@ -68,13 +71,14 @@ def scan_site(app: App, *, since: datetime | None = None) -> Scanned:
             files=len(found.files) + found.unchanged,
             read=len(found.files),
             problems=found.problems,
+            settles_at=found.settles_at,
         )
         if since is not None and not registered.is_first:
             _rewind(db, since, scanned)
     return scanned
 
 
-def _read_site(app: App, now: datetime) -> Read:
+def _read_site(app: App, now: datetime, settle: timedelta) -> Read:
     """What changed in the content folder; everything, when the site itself changed."""
     app.look_at_site_anew()
     site = app.site
@@ -87,7 +91,8 @@ def _read_site(app: App, now: datetime) -> Read:
         for path, (mtime_ns, size) in stamps.items()
         if not path.startswith(FEED)
     }
-    found = scan(site, known, now=now)
+    is_known = fingerprint == site.fingerprint  # else what is left out would later be taken for news
+    found = scan(site, known, now=now, settle=settle if is_known else timedelta(0))
     return Read(
         files=list(found.read),
         gone=set(found.gone),
@@ -99,6 +104,7 @@ def _read_site(app: App, now: datetime) -> Read:
             *(problem for file in found.read for problem in file.problems),
         ],
         facts={"fingerprint": site.fingerprint},
+        settles_at=found.settles_at,
     )
 
 

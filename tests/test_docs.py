@@ -53,6 +53,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[database]": config.Database,
     "[web]": config.Web,
     "[pictures]": config.Pictures,
+    "[daemon]": config.Daemon,
     "[providers.NAME]": config.Provider,
     "webhook": config.WebhookSettings,
     "limits": config.Limits,
@@ -114,7 +115,7 @@ def test_every_environment_variable_is_described() -> None:
     assert variables() <= described
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     # The system's own are no use in .env, which is read for distributor.toml alone.
-    systems = {"XDG_DATA_DIRS", "WINDIR"}
+    systems = {"XDG_DATA_DIRS", "WINDIR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
     assert {name for name in variables() - systems if not re.search(rf"^#?{name}=", example, re.M)} == set()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -49,32 +49,55 @@ class Scan:
     gone: frozenset[str]  # known paths that are no pages any more
     unchanged: int
     problems: tuple[Problem, ...] = ()  # with folders and file names, not with one file's content
+    settles_at: datetime | None = None  # when what was left out, because it is being written, may be read
 
 
-def scan(site: HugoSite, known: Mapping[str, Stamp], *, now: datetime | None = None) -> Scan:
+def scan(
+    site: HugoSite,
+    known: Mapping[str, Stamp],
+    *,
+    now: datetime | None = None,
+    settle: timedelta = timedelta(0),
+) -> Scan:
     """Read the files that are new or changed since *known* was recorded.
 
     *known* must have been made under the same `site.fingerprint`; made under another one, pass none of it
     and take what is read for the whole. A file changed within the last two seconds before *now* gets a
     stamp under which it is read again.
 
+    A file that was written to less than *settle* ago may be half of what it is to be, and is left out. While
+    there is one, none counts as gone: it may be what another was renamed to.
+
     Raises:
         ContentError: the content folder cannot be listed, or is empty while files are known.
     """
-    settled_ns = int(((now or datetime.now(UTC)) - SETTLED_AFTER).timestamp() * 1e9)
+    now = now or datetime.now(UTC)
+    settled_ns = _ns(now - SETTLED_AFTER)
     found = _Found()
     for folder in tree.walk(site.content, site.ignored):
         found.look(folder, known)
     if known and not found.seen and not found.unread:
         raise _unmounted(site.content, len(known))
-    read = [_read(site, path, file, status, settled_ns) for path, file, status in sorted(found.changed)]
+    restless = [status.st_mtime_ns for _, _, status in found.changed if _is_restless(status, now, settle)]
+    changed = sorted(entry for entry in found.changed if not _is_restless(entry[2], now, settle))
+    read = [_read(site, path, file, status, settled_ns) for path, file, status in changed]
     vanished = [one.problems[0] for one in read if one.stamp == VANISHED]
     return Scan(
         read=tuple(one for one in read if one.stamp != VANISHED),
-        gone=frozenset(path for path in known.keys() - found.seen if not found.is_unread(path)),
+        gone=frozenset(() if restless else found.gone(known)),
         unchanged=len(found.seen) - len(found.changed),
         problems=(*found.problems, *vanished),
+        settles_at=datetime.fromtimestamp(max(restless) / 1e9, UTC) + settle if restless else None,
     )
+
+
+def _is_restless(status: os.stat_result, now: datetime, settle: timedelta) -> bool:
+    """Whether a file was written to just now; a time to come is a wrong clock's, and says nothing."""
+    return _ns(now - settle) < status.st_mtime_ns <= _ns(now)
+
+
+def _ns(moment: datetime) -> int:
+    return int(moment.timestamp() * 1e9)
 
 
 class _Found:
@@ -111,6 +134,9 @@ class _Found:
         else:
             reason = f"cannot be read: {error.strerror}"
         self.problems.append(Problem(path=path, reason=reason))
+
+    def gone(self, known: Mapping[str, Stamp]) -> Iterator[str]:
+        return (path for path in known.keys() - self.seen if not self.is_unread(path))
 
     def is_unread(self, path: str) -> bool:
         return any(path.startswith(f"{folder}/") for folder in self.unread)

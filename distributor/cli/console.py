@@ -59,6 +59,15 @@ def config() -> Config:
     return configuration.load(State.config)
 
 
+def settings(*, max_age: timedelta | None = None) -> Config:
+    """The configuration of this run; *max_age* goes before that of every channel."""
+    found = config()
+    if max_age is None:
+        return found
+    channels = {name: c.model_copy(update={"max_age": max_age}) for name, c in found.channels.items()}
+    return found.model_copy(update={"channels": channels})
+
+
 @contextmanager
 def app(*, rehearsal: bool = False, max_age: timedelta | None = None) -> Iterator[App]:
     """The program on this run's configuration, its database brought up to date.
@@ -71,11 +80,7 @@ def app(*, rehearsal: bool = False, max_age: timedelta | None = None) -> Iterato
         with App.rehearsing(config()) as rehearsed:
             yield rehearsed
         return
-    settings = config()
-    if max_age is not None:
-        channels = {name: c.model_copy(update={"max_age": max_age}) for name, c in settings.channels.items()}
-        settings = settings.model_copy(update={"channels": channels})
-    opened = App(settings)
+    opened = App(settings(max_age=max_age))
     try:
         opened.open()
         yield opened

@@ -49,6 +49,7 @@ app.add_typer(export.app, name="export")
 app.add_typer(tokens.app, name="tokens")
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
+app.command("worker")(run.worker)
 app.command("serve")(run.serve)
 app.add_typer(db.app, name="db")
 

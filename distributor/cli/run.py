@@ -1,13 +1,20 @@
-"""`distributor run`."""
+"""`distributor run`, `worker` and `serve`."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from distributor.cli import console
 from distributor.cli.console import JsonOption, SinceOption, several
+
+if TYPE_CHECKING:
+    from distributor.config import Config
 
 
 def run(
@@ -29,14 +36,11 @@ def run(
       distributor run
     """
     begin = console.a_moment(since)
-    with console.app(max_age=console.a_span(max_age)) as app:
-        if not once:
-            from distributor import logs
-            from distributor.daemon import Daemon
-
-            with logs.logging_to(None, app.config):
-                Daemon(app, tell=logs.tell).run(since=begin)
-            return
+    span = console.a_span(max_age)
+    if not once:
+        _go_on(lambda: console.settings(max_age=span), since=begin)
+        return
+    with console.app(max_age=span) as app:
         with console.progress("Sending", None) as done:
             ran = app.run_once(since=begin, progress=done)
         if json:
@@ -63,6 +67,19 @@ def run(
             raise typer.Exit(1)
 
 
+def worker() -> None:
+    """Deliver what is due, in a process of its own.
+
+    `distributor run` does so too. Any number of workers share one ledger, on one machine or, with PostgreSQL,
+    on several; a `run` beside them looks at the site and plans. It goes on until it is stopped (Ctrl-C or
+    SIGTERM).
+
+    Examples:
+      distributor worker
+    """
+    _go_on(console.config, parts=("delivery",))
+
+
 def serve() -> None:
     """Answer on the web: pages, forms, webhooks.
 
@@ -72,11 +89,12 @@ def serve() -> None:
     Examples:
       distributor serve
     """
-    with console.app() as app:
-        from distributor import logs
-        from distributor.web.server import Server
+    _go_on(console.config, parts=("web",))
 
-        server = Server(app)
-        with logs.logging_to(None, app.config):
-            logs.tell(f"the web endpoint answers at {server.address}; Ctrl-C stops it")
-            server.serve()
+
+def _go_on(load: Callable[[], Config], *, since: datetime | None = None, **which: Any) -> None:
+    from distributor.daemon import Daemon
+
+    if not Daemon(load, **which).run(since=since):
+        sys.stderr.flush()
+        os._exit(0)  # what is left would be waited for: it is taken up by the next

@@ -6,6 +6,7 @@ down keeps no other waiting. What is written down, and when, is in `delivery.des
 
 from __future__ import annotations
 
+import asyncio
 import os
 import secrets
 import socket
@@ -105,12 +106,35 @@ class Worker:
         self._calls = 0  # under way
         self._ended = 0  # calls that were
         self._is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._under_way: set[anyio.CancelScope] = set()
         self._failures: list[Exception] = []
         self._asked_at: dict[str, datetime] = {}
 
     def stop(self) -> None:
         """Claim no more; `run` ends when the calls that are under way are answered. From any thread."""
         self._is_stopping = True
+        self.wake()
+
+    def wake(self) -> None:
+        """There may be more to do: let idle lanes look at once. From any thread."""
+        self._soon(self._ring)
+
+    def break_off(self) -> None:
+        """Wait no longer for the calls that are under way: they are recorded as ones without an answer.
+
+        From any thread, after `stop`.
+        """
+        self._soon(self._break_off)
+
+    def _break_off(self) -> None:
+        for call in self._under_way:
+            call.cancel()
+
+    def _soon(self, step: Callable[[], object]) -> None:
+        if self._loop is not None:
+            with suppress(RuntimeError):  # it has ended
+                self._loop.call_soon_threadsafe(step)
 
     async def run(self, only: Sequence[int] = (), *, until_stopped: bool = False) -> Delivered:
         """Deliver everything that is due now (of these campaigns, if any are named).
@@ -118,6 +142,7 @@ class Worker:
         *until_stopped*: and what comes to be due.
         """
         self._bell = anyio.Event()
+        self._loop = asyncio.get_running_loop()
         await self._write(self._desk.open, is_dead)
         async with AsyncExitStack() as connections, anyio.create_task_group() as watch:
             watch.start_soon(self._watch)
@@ -184,7 +209,7 @@ class Worker:
     async def _is_over(self, way: Way, step: Wait | None, until_stopped: bool) -> bool:
         """Wait for more to do, or until nobody has anything; a long wait is for a later run."""
         if step and (until_stopped or step.seconds <= PATIENCE.total_seconds()):
-            await self._sleep(min(step.seconds, PATIENCE.total_seconds() / 2))
+            await self._doze(min(step.seconds, PATIENCE.total_seconds() / 2))
             return False
         self._idle.add(way.name)
         if not until_stopped and not self._calls and len(self._idle) == len(self._lanes):
@@ -195,6 +220,19 @@ class Worker:
             await self._bell.wait()
         self._idle.discard(way.name)
         return False
+
+    async def _doze(self, seconds: float) -> None:
+        """Sleep, unless the bell rings: whoever is told to stop does not sleep on."""
+        bell = self._bell
+        async with anyio.create_task_group() as group:
+
+            async def wake() -> None:
+                await bell.wait()
+                group.cancel_scope.cancel()
+
+            group.start_soon(wake)
+            await self._sleep(seconds)
+            group.cancel_scope.cancel()
 
     def _ring(self) -> None:
         """Let whoever waits for more look again."""
@@ -262,20 +300,28 @@ class Worker:
 
     async def _send(self, job: Job, opened: Connections) -> Answer:
         """The provider's own call, with the lease held for as long as it takes."""
-        answer: Answer | Exception
+        answer: Answer | SendError
         async with anyio.create_task_group() as group:
             group.start_soon(self._hold, job)
-            try:
-                answer = await self._hand_over(job, opened)
-            except SendError as error:
-                answer = error
-            except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
-                kind = TryLater if job.called_at is None else Unclear
-                answer = kind(reason(f"{type(error).__name__}: {error}"))
+            answer = await self._answer(job, opened)
             group.cancel_scope.cancel()
-        if isinstance(answer, Exception):
+        if isinstance(answer, SendError):
             raise answer
         return answer
+
+    async def _answer(self, job: Job, opened: Connections) -> Answer | SendError:
+        kind = TryLater if job.called_at is None else Unclear
+        with anyio.CancelScope() as call:
+            self._under_way.add(call)
+            try:
+                return await self._hand_over(job, opened)
+            except SendError as error:
+                return error
+            except Exception as error:  # a fault of ours or the provider's: who knows what was accepted
+                return kind(reason(f"{type(error).__name__}: {error}"))
+            finally:
+                self._under_way.discard(call)
+        return kind(BROKEN_OFF)
 
     async def _hand_over(self, job: Job, opened: Connections) -> Answer:
         if not await self._is_ours(job):
@@ -371,6 +417,7 @@ def _tell(job: Job, what: str, recipients: int, reason: object = None, *, receip
     )
 
 
+BROKEN_OFF = "we had to stop before its provider answered"
 TAKEN_OVER = "its lease ran out before the call, and others took it over"
 
 

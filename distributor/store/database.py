@@ -13,9 +13,15 @@ from threading import Lock
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, make_url, text
-from sqlalchemy.exc import ArgumentError, DBAPIError, PendingRollbackError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DBAPIError,
+    InterfaceError,
+    OperationalError,
+    PendingRollbackError,
+)
 
-from distributor.errors import Conflict, DatabaseError
+from distributor.errors import Away, Conflict, DatabaseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 VERSION = "0007"  # the migration this program was written for; a test compares it with the folder
@@ -195,8 +201,20 @@ def _told_plainly(engine: Engine) -> Iterator[None]:
         if getattr(error.orig, "sqlstate", None) in CONFLICTS:
             raise Conflict(f"another process did the same at the same moment: {error.orig}") from error
         if remedy := _remedy(str(error.orig), engine):
-            raise DatabaseError(f"{error.orig} {remedy}".replace("\n", " ")) from error
+            kind = Away if _is_away(error) else DatabaseError
+            raise kind(f"{error.orig} {remedy}".replace("\n", " ")) from error
         raise
+
+
+def _is_away(error: DBAPIError) -> bool:
+    """Whether no more than a connection is lacking; a wrong name or password wants a person."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    said = str(error.orig)
+    return "connection" in said and not any(sign in said for sign in WANTS_A_PERSON)
+
+
+WANTS_A_PERSON = ("authentication failed", "no password supplied", "does not exist", "pg_hba.conf")
 
 
 def _remedy(message: str, engine: Engine) -> str | None:

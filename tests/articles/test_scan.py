@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -223,3 +223,38 @@ def test_no_values_break_the_reader(plain_site: HugoSite, values: dict[str, obje
     assert Page.load(page.dump()) == page
     assert page.at(NOW).url.startswith("https://example.org/")
     assert page.at(NOW).url.isascii()
+
+
+def test_what_is_being_written_is_left_for_later(tmp_path: Path) -> None:
+    """A file written to just now may be half of itself: it is not read, and when it may be is said."""
+    site = _settled(make_site(tmp_path, {"a.md": PAGE, "b.md": PAGE}))
+    known = _stamps(scan(site, {}, now=NOW))
+    at = NOW.timestamp()
+    os.utime(site.content / "a.md", (at - 0.1, at - 0.1))
+    os.utime(site.content / "b.md", (at - 5, at - 5))
+    found = scan(site, known, now=NOW, settle=timedelta(seconds=1))
+    assert [one.path for one in found.read] == ["b.md"]
+    assert found.settles_at == NOW + timedelta(seconds=0.9)
+    later = scan(site, known, now=NOW + timedelta(seconds=1), settle=timedelta(seconds=1))
+    assert [one.path for one in later.read] == ["a.md", "b.md"]
+    assert later.settles_at is None
+
+
+def test_a_page_is_not_gone_while_its_other_name_is_being_written(tmp_path: Path) -> None:
+    """A rename is seen whole or not at all: else it would be one article gone and another one new."""
+    site = _settled(make_site(tmp_path, {"a.md": PAGE}))
+    known = _stamps(scan(site, {}, now=NOW))
+    (site.content / "a.md").rename(site.content / "b.md")
+    at = NOW.timestamp()
+    os.utime(site.content / "b.md", (at, at))
+    found = scan(site, known, now=NOW, settle=timedelta(seconds=1))
+    assert (found.read, found.gone) == ((), frozenset())
+    later = scan(site, known, now=NOW + timedelta(seconds=2), settle=timedelta(seconds=1))
+    assert ([one.path for one in later.read], later.gone) == (["b.md"], frozenset({"a.md"}))
+
+
+def test_a_file_from_the_future_is_not_waited_for(tmp_path: Path) -> None:
+    """A file time that is yet to come is a wrong clock's: the page is read like any other."""
+    site = make_site(tmp_path, {"a.md": PAGE})
+    os.utime(site.content / "a.md", (NOW.timestamp() + 3600, NOW.timestamp() + 3600))
+    assert [one.path for one in scan(site, {}, now=NOW, settle=timedelta(seconds=1)).read] == ["a.md"]
