@@ -19,12 +19,8 @@ help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
 
 # A stamp a set of requirements: made again only when a pin or the project file changes.
-$(VENV)/bin/python:
-	$(PYTHON) -m venv $(VENV)
-
-$(VENV)/.run: requirements.txt pyproject.toml | $(VENV)/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.txt
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+$(VENV)/.run: requirements.txt pyproject.toml deploy/install.sh
+	PYTHON=$(PYTHON) deploy/install.sh $(VENV) --editable
 	@touch $@
 
 $(VENV)/.dev: requirements-dev.txt $(VENV)/.run
