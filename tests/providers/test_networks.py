@@ -179,12 +179,34 @@ async def test_a_reply_stands_below_its_post(described: Described):
 
 
 @pytest.mark.anyio
+async def test_a_thread_is_changed_and_taken_back_whole(described: Described):
+    """Where the network has replies: each part is changed where it stands, and none stays behind."""
+    network = NETWORKS[described.name]
+    if not network.replies:
+        pytest.skip("a program cannot reply there")
+    what = threaded(described, "Part 2", "Part 3")
+    receipt, fake, far = await published(described, what)
+    if network.edits:
+        better = threaded(described, "Part 2", "Part three")
+        changed = await Carrier(described, far).carry(replace(better, action="edit", of=receipt))
+        assert changed
+        receipt = changed
+        assert ["three" in one.text for one in fake.posts.values()] == [False, False, True]
+    await Carrier(described, far).carry(replace(what, action="delete", of=receipt))
+    assert fake.posts == {}
+
+
+def threaded(described: Described, *texts: str) -> Post:
+    parts = [post(described.settings(), text=text, pictures=()) for text in texts]
+    return replace(post(described.settings()), more=tuple(part.payload for part in parts))
+
+
+@pytest.mark.anyio
 async def test_a_thread_hangs_together(described: Described):
     """Its further parts answer the one before, each once, though the worker dies between them."""
     if not NETWORKS[described.name].replies:
         pytest.skip("a program cannot reply there")
-    parts = [post(described.settings(), text=f"Part {number}", pictures=()) for number in (2, 3)]
-    what = replace(post(described.settings()), more=tuple(part.payload for part in parts))
+    what = threaded(described, "Part 2", "Part 3")
     _, _, whole = await published(described, what)
     for number in range(len(whole.requests)):
         for name in ("killed after", "silence after", "502 before"):

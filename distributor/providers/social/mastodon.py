@@ -7,7 +7,7 @@ the account's own newest statuses, wherever it is, before it is tried again.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -73,7 +73,7 @@ class Calls:
                     receipt = await self._publish(f"{batch.key}-{number}", number, told, above, memory=memory)
                 await memory.keep(**{_part(number): receipt})
             above = memory.known[_part(number)]["id"]
-        return Receipt(**memory.known[_part(0)])
+        return _whole([memory.known[_part(number)] for number in range(1 + len(post.more))])
 
     async def _tried(
         self, number: int, payload: Any, above: str | None, *, memory: Memory
@@ -156,14 +156,16 @@ class Calls:
         What was tried is in the memory, with the time: a status that is found late is not overlooked.
         """
         above = post.of.id if post.of and post.action == "reply" else None
+        parts: list[dict[str, Any]] = []
         for number, payload in enumerate((post.payload, *post.more)):
-            if _part(number) not in memory.known:
-                found = await self._tried(number, payload, above, memory=memory)
-                if found is None or number < len(post.more):
+            part = memory.known.get(_part(number))
+            if part is None:
+                part = await self._tried(number, payload, above, memory=memory)
+                if part is None or number < len(post.more):
                     return None  # `send` looks again, and goes on from there
-                return Receipt(**(memory.known[_part(0)] if number else found))
-            above = memory.known[_part(number)]["id"]
-        return Receipt(**memory.known[_part(0)])
+            parts.append(part)
+            above = part["id"]
+        return _whole(parts)
 
     async def _status(self, text: str, above: str | None, tried: Any) -> dict[str, Any] | None:
         """The receipt of a status of ours that is not older than the first call for it.
@@ -197,19 +199,37 @@ class Calls:
 
     async def edit(self, of: Receipt, post: Post, *, media: Media, memory: Memory) -> Receipt:
         """https://docs.joinmastodon.org/methods/statuses/#edit"""
-        told = filled(post.payload, await self._pictures(post, media=media, memory=memory))
-        told.pop("visibility", None)
-        request = self._http.build_request("PUT", f"/api/v1/statuses/{of.id}", json=told)
-        return Receipt(**await self._status_of(request, told, memory=memory))
+        payloads, ids = (post.payload, *post.more), _parts_of(of)
+        if len(ids) != len(payloads):
+            raise Refused(f"a thread of {len(ids)} statuses cannot become one of {len(payloads)}")
+        pictures = await self._pictures(post, media=media, memory=memory)
+        parts = []
+        for id_, payload in zip(ids, payloads, strict=True):
+            told = filled(payload, pictures)
+            told.pop("visibility", None)
+            request = self._http.build_request("PUT", f"/api/v1/statuses/{id_}", json=told)
+            parts.append(await self._status_of(request, told, memory=memory))
+        return _whole(parts)
 
     async def delete(self, of: Receipt) -> None:
         """https://docs.joinmastodon.org/methods/statuses/#delete"""
-        request = self._http.build_request("DELETE", f"/api/v1/statuses/{of.id}")
-        await http.exchange(self._http, request, judge=judge, telling=_is_gone)
+        for id_ in reversed(_parts_of(of)):
+            request = self._http.build_request("DELETE", f"/api/v1/statuses/{id_}")
+            await http.exchange(self._http, request, judge=judge, telling=_is_gone)
 
 
 def _part(number: int) -> str:
     return f"part {number}"
+
+
+def _whole(parts: Sequence[Mapping[str, Any]]) -> Receipt:
+    """The receipt of a thread's first part, with what it takes to change and delete the others."""
+    kept = {"parts": [part["id"] for part in parts]} if len(parts) > 1 else {}
+    return Receipt(**parts[0], kept=kept)
+
+
+def _parts_of(of: Receipt) -> list[str]:
+    return list(of.kept.get("parts") or [of.id])
 
 
 def receipt_of(status: Any) -> dict[str, Any]:
