@@ -135,7 +135,7 @@ class Corrections:
             if row.state == "planned":
                 return self._not_posted(db, row.channel, row.campaign)
             open_ = store.open_on(db, row.channel, row.campaign)
-            if any(_is_awaited(one) for one in open_):
+            if any(_is_awaited(one) for one in open_) or self._is_going_on(db, row):
                 if by_hand:
                     raise Refused(f"{row.channel}: something is being done to the post; try again after that")
                 return None  # where the post then stands is not known yet
@@ -158,6 +158,11 @@ class Corrections:
         why = f"{AT_ONCE} posts at most are deleted without asking" if asks else "its article was taken back"
         self._tell_answers(db, row, now)
         return self._freeze(db, row, slot, gone, now, reason=why, asks=asks)
+
+    def _is_going_on(self, db: Connection, row: PostRow) -> bool:
+        """Whether a thread of which a part was refused is being tried again."""
+        has_parts = store.standing(db, row.campaign) is not None
+        return has_parts and bool(store.open_on(db, row.channel, row.campaign, itself=True))
 
     def _keep(self, row: PostRow, withdrawal: int) -> None:
         """Let a post stay whose article is public again, unless its network was already told to delete it."""
@@ -234,7 +239,7 @@ class Corrections:
                     self._say_instead(db, row, better, id_, article)
                 return None
             open_ = store.open_on(db, row.channel, row.campaign)
-            if any(_is_awaited(one) for one in open_):
+            if any(_is_awaited(one) for one in open_) or self._is_going_on(db, row):
                 return None  # what the post then says, and where it stands, is not known yet
             if is_same and not any(one.is_tried and one.action != "reply" for one in open_):
                 self._drop(db, open_)

@@ -835,6 +835,93 @@ def test_a_roundup_that_cannot_be_changed_is_for_a_person(tmp_path: Path):
         assert "threads has no edits" in alert.text
 
 
+# --- a thread of which a part was refused ---
+
+
+@contextmanager
+def half_a_thread(folder: Path, clock: Clock, wall: Wall) -> Iterator[App]:
+    """The first part is up, and the second was refused."""
+    with newsroom(folder, clock, more="thread = 5") as app:
+        on(app, wall)
+        wall.says = lambda action, text: Refused("too rude") if "sentence100" in text else None
+        said = " ".join(f"sentence{number}" for number in range(120))
+        publish(app, clock, "ferry", distributor={"social_text": said})
+        app.run_once()
+        assert len(wall.up) == 2
+        wall.says = lambda action, text: None
+        yield app
+
+
+def test_what_stands_of_a_thread_is_said(tmp_path: Path):
+    """How many parts, and where: in the campaign, to whoever is told, and to the site."""
+    clock, wall = Clock(), Wall()
+    with half_a_thread(tmp_path, clock, wall) as app:
+        [campaign] = channel_campaigns(app).values()
+        [batch] = app.open_batches(campaign.id)
+        where = f"https://wall.example/{next(iter(wall.up))}"
+        assert batch.reason == f"too rude; 2 of 3 parts stand: {where}"
+        [alert] = app.alerts()
+        assert where in alert.text
+        assert [one["url"] for posts in app.syndication().values() for one in posts] == [where]
+
+
+def test_a_retry_goes_on_with_the_missing_parts(tmp_path: Path):
+    """The first is not posted again, and what is withdrawn after that goes whole."""
+    clock, wall = Clock(), Wall()
+    with half_a_thread(tmp_path, clock, wall) as app:
+        [campaign] = channel_campaigns(app).values()
+        assert app.retry(campaign.id) == 1
+        app.deliver()
+        assert [did.split()[0] for did in wall.did] == ["post"] * 3
+        assert len(wall.up) == 3
+        take_back(app, "ferry")
+        app.run_once()
+        assert wall.up == {}
+
+
+def test_half_a_thread_is_taken_back_with_its_article(tmp_path: Path):
+    """What stands is deleted, and a retry that comes too late posts nothing."""
+    clock, wall = Clock(), Wall()
+    with half_a_thread(tmp_path, clock, wall) as app:
+        root = min(campaign.id for campaign in channel_campaigns(app).values())
+        take_back(app, "ferry")
+        app.run_once()
+        assert wall.up == {}
+        app.retry(root)
+        app.deliver()
+        assert wall.up == {}
+        assert app.balance(root).skipped == 1
+
+
+def test_half_a_thread_that_is_tried_again_is_not_deleted_meanwhile(tmp_path: Path):
+    """An article that is withdrawn during the retry is taken back after it, with all that stands then."""
+    clock, wall = Clock(), Wall()
+    with half_a_thread(tmp_path, clock, wall) as app:
+        [campaign] = channel_campaigns(app).values()
+        app.retry(campaign.id)
+        take_back(app, "ferry")
+        for _ in range(2):
+            app.run_once()
+        assert wall.up == {}
+        assert [did.split()[0] for did in wall.did] == ["post"] * 3 + ["delete"]
+
+
+def test_what_was_refused_says_what_its_article_says_when_it_is_tried_again(tmp_path: Path):
+    """Whoever mends the words that a network refused sees the mended ones posted."""
+    clock = Clock()
+    with newsroom(tmp_path, clock) as app:
+        wall = on(app, Wall())
+        wall.says = lambda action, text: Refused("two is a forbidden number") if "two" in text else None
+        publish(app, clock, "ferry", summary="After two weeks.")
+        app.run_once()
+        ferry(tmp_path, "three")
+        app.run_once()
+        [campaign] = channel_campaigns(app).values()
+        app.retry(campaign.id)
+        app.run_once()
+        assert ["three weeks" in text for text in wall.up.values()] == [True]
+
+
 # --- an account that is another one by now ---
 
 

@@ -11,7 +11,8 @@ from distributor.app import App
 from distributor.delivery.routes import SocialWay
 from distributor.errors import Unclear
 from distributor.model import Batch, Post, Receipt
-from distributor.providers.protocol import FOR_EVER, SocialLimits
+from distributor.providers.protocol import FOR_EVER, Memory, SocialLimits
+from distributor.providers.social.steps import note_standing
 
 Answering = Callable[[str, str], Exception | None]  # action and text -> what is raised
 
@@ -29,12 +30,23 @@ class Wall:
     def connected(self, keyring: object) -> AbstractAsyncContextManager[Wall]:
         return nullcontext(self)
 
-    async def send(self, batch: Batch, post: Post, *, media: object, memory: object) -> Receipt:
-        self._heard(post.action, post.text)
-        self.up[batch.key] = post.text
-        if self.is_silent:
-            raise Unclear("silence")
-        return Receipt(id=batch.key, url=f"https://wall.example/{batch.key}")
+    async def send(self, batch: Batch, post: Post, *, media: object, memory: Memory) -> Receipt:
+        parts: list[str] = []
+        for number, text in enumerate((post.text, *post.more_text)):
+            id_ = f"{batch.key}/{number}" if number else batch.key
+            if f"part {number}" not in memory.known:
+                self._heard(post.action, text)
+                self.up[id_] = text
+                if self.is_silent:
+                    raise Unclear("silence")
+                await memory.keep(**{f"part {number}": id_})
+            parts.append(id_)
+            await note_standing(memory, post, parts, self._receipt(parts))
+        return self._receipt(parts)
+
+    def _receipt(self, parts: list[str]) -> Receipt:
+        kept = {"parts": parts} if len(parts) > 1 else {}
+        return Receipt(id=parts[0], url=f"https://wall.example/{parts[0]}", kept=kept)
 
     async def edit(self, of: Receipt, post: Post, *, media: object, memory: object) -> Receipt:
         self._heard("edit", post.text)
@@ -43,7 +55,8 @@ class Wall:
 
     async def delete(self, of: Receipt) -> None:
         self._heard("delete", of.id)
-        self.up.pop(of.id, None)
+        for id_ in of.kept.get("parts", [of.id]):
+            self.up.pop(id_, None)
 
     async def find(self, batch: Batch, post: Post, *, memory: object) -> Receipt | None:
         return Receipt(id=batch.key) if batch.key in self.up else None

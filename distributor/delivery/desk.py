@@ -304,6 +304,10 @@ class Desk:
             ledger.finish(db, batch, ledger.unsent(batch, DeliveryState.REFUSED), reason=reason)
             ledger.close_finished(db, campaign.id)
             return NoCall()
+        if content.action == "post" and self._is_over(db, campaign):
+            ledger.finish(db, batch, ledger.unsent(batch), reason=GONE)
+            ledger.close_finished(db, campaign.id)
+            return NoCall(1)
         if content.action != "post" or batch.is_begun or route.pace is None:
             return None
         published_at = posts.newest_in(db, campaign.id)
@@ -328,6 +332,13 @@ class Desk:
         if content.of_campaign is None or content.action == "reply":
             return False
         return posts.last_correction(db, campaign.channel, content.of_campaign) != campaign.id
+
+    def _is_over(self, db: Connection, campaign: Campaign) -> bool:
+        """Whether a post that is tried again was taken back meanwhile, or made anew."""
+        row, found = posts.post_of(db, campaign.id), posts.standing(db, campaign.id)
+        if row is None or row.state == "gone":
+            return row is not None
+        return bool(found and row.receipt and row.receipt.id != found[0].id)
 
     def _elsewhere(self, db: Connection, way: Way, content: Post) -> str | None:
         """The account that has the post which *content* changes, answers or takes back, if not this one."""
@@ -482,7 +493,7 @@ class Desk:
                 db,
                 job.batch,
                 DeliveryState.UNCLEAR,
-                reason=reason,
+                reason=self._with_standing(db, job, reason),
                 provider=job.way.name,
                 due_at=now + (job.way.found_after or timedelta(0)),
             )
@@ -505,8 +516,19 @@ class Desk:
 
     def _give_up(self, db: Connection, job: Job, reason: str) -> None:
         state = ledger.unsent(job.batch, DeliveryState.REFUSED)
-        ledger.finish(db, job.batch, state, reason=reason, provider=job.way.name)
+        reason = self._with_standing(db, job, reason)
+        is_over = ledger.finish(db, job.batch, state, reason=reason, provider=job.way.name)
+        if is_over and state is DeliveryState.REFUSED:
+            posts.stands(db, job.campaign.id)
         hands.refused_after_cancel(db, job.campaign.id)
+
+    def _with_standing(self, db: Connection, job: Job, reason: str) -> str:
+        """A reason, and what stands of a thread all the same."""
+        found = posts.standing(db, job.campaign.id) if isinstance(job.content, Post) else None
+        if found is None or not isinstance(job.content, Post):
+            return reason
+        receipt, count = found
+        return f"{reason}; {count} of {1 + len(job.content.more)} parts stand: {receipt.url or receipt.id}"
 
     def _note(self, db: Connection, job: Job, pause: float, now: datetime) -> None:
         """The provider answered; it may want a pause of so many seconds all the same."""
@@ -571,6 +593,7 @@ HARMLESS = ("edit", "delete")  # what becomes of a post in the end is the same, 
 TOO_LATE = "an earlier call may have been accepted, and the provider no longer knows its key"
 NOBODY_LEFT = "unsubscribed or suppressed since it was planned"
 SUPERSEDED = "a later correction of the same post took its place"
+GONE = "what stood of it was taken back, or posted anew"
 TOO_OLD = "its article was older than max_age when it could be posted"
 PACED = "the account takes it later: min_gap, max_per_day or quiet_hours"
 NO_WAY = "its newsletter or channel is no longer in the configuration"

@@ -212,6 +212,8 @@ def settle(db: Connection, campaign_id: int, state: DeliveryState, *, now: datet
     )
     if state is DeliveryState.ACCEPTED:
         posts.settled(db, campaign_id)
+    elif state is DeliveryState.REFUSED:
+        posts.stands(db, campaign_id)
     return count
 
 

@@ -194,8 +194,32 @@ def gone(db: Connection, campaign_id: int) -> None:
     db.execute(update(post).where(_is_of(campaign_id)).values(state="gone"))
 
 
+def standing(db: Connection, campaign_id: int) -> tuple[Receipt, int] | None:
+    """What stands of a thread that is not whole: the receipt of its first parts, and how many they are."""
+    kept = db.scalar(select(batch.c.kept).where(batch.c.campaign == campaign_id, batch.c.number == 1))
+    if not kept or not kept.get("standing"):
+        return None
+    values = dict(kept["standing"])
+    count = values.pop("count")
+    return Receipt(**values), count
+
+
+def stands(db: Connection, campaign_id: int) -> None:
+    """Note that the first parts of a thread can be seen, and that nobody is at the others."""
+    if (found := standing(db, campaign_id)) is None:
+        return
+    query = select(rendition.c.hash, rendition.c.content).join(batch, batch.c.rendition == rendition.c.hash)
+    row = db.execute(query.where(batch.c.campaign == campaign_id)).one()
+    content = unpack(row.content)
+    if isinstance(content, Post) and content.action in ("post", "repost"):
+        here = post.c.campaign == (content.of_campaign or campaign_id)
+        values = {"state": "up", "receipt": asdict(found[0]), "rendition": row.hash}
+        db.execute(update(post).where(here).values(values))
+
+
 def settled(db: Connection, campaign_id: int) -> None:
-    """Note that a person saw it there; where, nobody knows."""
+    """Note that a person saw it there; where, nobody knows, but for a thread's first parts."""
+    stands(db, campaign_id)
     mine = and_(_is_of(campaign_id), post.c.state == "planned")
     db.execute(update(post).where(mine).values(state="up"))
 

@@ -23,7 +23,7 @@ from distributor.errors import AccountTrouble, Refused, SendError, TryLater, Unc
 from distributor.model import Batch, Picture, Post, Receipt
 from distributor.providers import http
 from distributor.providers.protocol import FOR_EVER, Credentials, Keyring, Media, Memory, SocialLimits
-from distributor.providers.social.steps import filled, preparing, uploaded
+from distributor.providers.social.steps import filled, note_standing, preparing, uploaded
 
 SERVER = "https://bsky.social"  # signs in the accounts of all of Bluesky's own servers
 COLLECTION = "app.bsky.feed.post"
@@ -86,6 +86,7 @@ class Calls:
         parts = []
         for number, payload in enumerate((post.payload, *post.more)):
             parts.append(await self._part(batch, number, payload, above, post, media=media, memory=memory))
+            await note_standing(memory, post, parts, self._receipt(parts, memory.known.get("reply")))
             above = {"root": above["root"] if above else parts[0], "parent": parts[-1]}
         return self._receipt(parts, memory.known.get("reply"))
 

@@ -25,7 +25,7 @@ from distributor.errors import AccountTrouble, Refused, SendError, TryLater
 from distributor.model import Batch, Picture, Post, Receipt
 from distributor.providers import http
 from distributor.providers.protocol import Keyring, Media, Memory, SocialLimits
-from distributor.providers.social.steps import filled, preparing, uploaded
+from distributor.providers.social.steps import filled, note_standing, preparing, uploaded
 
 PROCESSING = 30  # looks, a second apart, whether an uploaded picture is ready
 CLOCKS = timedelta(minutes=2)  # how much a server's clock may wander from what it says
@@ -65,6 +65,7 @@ class Calls:
 
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         above = post.of.id if post.of and post.action == "reply" else None
+        parts: list[dict[str, Any]] = []
         for number, payload in enumerate((post.payload, *post.more)):
             if _part(number) not in memory.known:
                 receipt = await self._tried(number, payload, above, memory=memory)
@@ -72,8 +73,10 @@ class Calls:
                     told = filled(payload, await self._pictures(post, media=media, memory=memory))
                     receipt = await self._publish(f"{batch.key}-{number}", number, told, above, memory=memory)
                 await memory.keep(**{_part(number): receipt})
-            above = memory.known[_part(number)]["id"]
-        return _whole([memory.known[_part(number)] for number in range(1 + len(post.more))])
+            parts.append(memory.known[_part(number)])
+            await note_standing(memory, post, parts, _whole(parts))
+            above = parts[-1]["id"]
+        return _whole(parts)
 
     async def _tried(
         self, number: int, payload: Any, above: str | None, *, memory: Memory

@@ -20,7 +20,7 @@ from distributor.errors import AccountTrouble, Refused, SendError, TryLater, Unc
 from distributor.model import Batch, Picture, Post, Receipt
 from distributor.providers import http
 from distributor.providers.protocol import Keyring, Media, Memory, SocialLimits
-from distributor.providers.social.steps import filled, uploaded
+from distributor.providers.social.steps import filled, note_standing, uploaded
 
 EVENT = "article_posted"  # the metadata's type
 CLOCKS = timedelta(minutes=2)  # Slack's may differ from ours by so much
@@ -133,14 +133,16 @@ class Calls:
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         pictures = await self._pictures(post, media=media, memory=memory)
         top = _top(post)
-        payloads = (post.payload, *post.more)
-        for number, payload in enumerate(payloads):
+        parts: list[Any] = []
+        for number, payload in enumerate((post.payload, *post.more)):
             told = filled(payload, pictures)
             if top:
                 told["thread_ts"] = top
-            part = await self._placed(batch, number, told, top, post, memory=memory)
-            top = top or part["ts"]
-        return await self._receipt([memory.known[_part(number)] for number in range(len(payloads))], post)
+            parts.append(await self._placed(batch, number, told, top, post, memory=memory))
+            top = top or parts[-1]["ts"]
+            if post.more:
+                await note_standing(memory, post, parts, await self._receipt(parts, post))
+        return await self._receipt(parts, post)
 
     async def _placed(
         self, batch: Batch, number: int, told: Any, top: str | None, post: Post, *, memory: Memory

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import Any
 
 from distributor.errors import TryLater, Unclear
-from distributor.model import Picture
+from distributor.model import Picture, Post, Receipt
 from distributor.providers.protocol import Memory
 
 
@@ -32,6 +33,12 @@ async def uploaded(memory: Memory, picture: Picture, upload: Callable[[], Awaita
             found = await upload()
         await memory.keep(**{name: found})
     return memory.known[name]
+
+
+async def note_standing(memory: Memory, post: Post, parts: Sequence[Any], receipt: Receipt) -> None:
+    """Note where the first *parts* of a thread stand, for whoever has to do with it before it is whole."""
+    if len(parts) <= len(post.more):
+        await memory.keep(standing={**asdict(receipt), "count": len(parts)})
 
 
 def filled(payload: Any, pictures: Mapping[str, Any]) -> Any:

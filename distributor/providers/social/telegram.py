@@ -20,6 +20,7 @@ from distributor.model import Batch, Picture, Post, Receipt
 from distributor.providers import http
 from distributor.providers.protocol import Keyring, Media, Memory, SocialLimits
 from distributor.providers.social.hidden import Hidden
+from distributor.providers.social.steps import note_standing
 
 FOR_A_PERSON = (  # descriptions of a 400; every 401, 403 and 404 is for a person as well
     "chat not found",
@@ -70,14 +71,17 @@ class Calls:
 
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         above = _message(post.of) if post.of and post.action == "reply" else None
+        parts: list[dict[str, Any]] = []
         for number, payload in enumerate((post.payload, *post.more)):
             name = f"part {number}"
             if name not in memory.known:
                 await memory.keep(calling=number)  # nobody else is at it, and a person sees how far it came
                 made = await self._publish(payload, above, post.pictures, media=media)
                 await memory.keep(**{name: made})
-            above = memory.known[name]["messages"][0]
-        return _receipt([memory.known[f"part {number}"] for number in range(1 + len(post.more))])
+            parts.append(memory.known[name])
+            await note_standing(memory, post, parts, _receipt(parts))
+            above = parts[-1]["messages"][0]
+        return _receipt(parts)
 
     async def _publish(
         self, payload: Mapping[str, Any], above: int | None, pictures: Sequence[Picture], *, media: Media

@@ -19,7 +19,7 @@ from distributor.providers import http
 from distributor.providers.protocol import FOR_EVER, Keyring, Media, Memory, SocialLimits
 from distributor.providers.social import containers, graph
 from distributor.providers.social.containers import Containers, Dialect, Part
-from distributor.providers.social.steps import filled
+from distributor.providers.social.steps import filled, note_standing
 
 DIALECT = Dialect(
     creates="threads",
@@ -79,6 +79,7 @@ class Calls:
             part = Part(number=number, payload=filled(payload, addresses), memory=memory, listed="threads")
             made = await self._containers.published(_below(part, above) if above else part)
             parts.append(Receipt(**made))
+            await note_standing(memory, post, parts, _whole(parts))
             if number < len(post.more):
                 above = _above(parts[-1])
         return _whole(parts)
