@@ -11,6 +11,7 @@ from datetime import UTC, datetime, time, timedelta
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from time import monotonic
 from typing import TYPE_CHECKING, Any, TextIO
 from zoneinfo import ZoneInfo
 
@@ -27,7 +28,7 @@ from distributor.logs import Log
 from distributor.model import Article, ArticleState, Campaign, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.signals import stopped_by_signals
-from distributor.store import accounts, campaigns, ledger, welcomes
+from distributor.store import accounts, campaigns, ledger, tallies, welcomes
 from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
 from distributor.store import posts as post_store
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from distributor.delivery.worker import Delivered, Worker
     from distributor.editions import Draft, Editions, Order
     from distributor.explain import Reason
+    from distributor.measures import Measures
     from distributor.posts import Posts
     from distributor.reception import Reception
     from distributor.rendering.pictures import Pictures
@@ -372,7 +374,7 @@ class App:
     def database_status(self) -> dict[str, int | str]:
         """The version, and how many rows of each kind; `accounting_gap` is 0 unless the ledger is wrong."""
         with self.database.read() as db:
-            gaps = sum(abs(accounts.balance(db, c.id).gap) for c in campaigns.campaigns(db, limit=1000))
+            gaps = sum(placed.count for placed in tallies.placed(db) if placed.state == tallies.GAP)
             counts = accounts.row_counts(db)
         return {"version": VERSION, **counts, "accounting_gap": gaps}
 
@@ -499,6 +501,13 @@ class App:
             log.info("followed up", events=count)
         return count
 
+    @cached_property
+    def measures(self) -> Measures:
+        """What Prometheus is told."""
+        from distributor.measures import Measures
+
+        return Measures(self)
+
     def alerts(self) -> list[Alert]:
         """What a person has to be told and was not; whoever tells it notes so with `told`."""
         from distributor.watch import watch
@@ -616,13 +625,29 @@ class App:
 
     def look(self, *, since: datetime | None = None, settle: timedelta = timedelta(0)) -> Looked:
         """Follow up what providers reported, scan, and plan what is due."""
-        self.follow_up()
-        scanned = self.scan(since=since, settle=settle)
-        for key in scanned.registered.published:
-            log.info("published", article=key)
-        for key in scanned.registered.withdrawn:
-            log.info("withdrawn", article=key)
-        return Looked(scanned=scanned, planned=self.plan())
+        with self._looking():
+            self.follow_up()
+            scanned = self.scan(since=since, settle=settle)
+            for key in scanned.registered.published:
+                log.info("published", article=key)
+            for key in scanned.registered.withdrawn:
+                log.info("withdrawn", article=key)
+            return Looked(scanned=scanned, planned=self.plan())
+
+    @contextmanager
+    def _looking(self) -> Iterator[None]:
+        """Around a look: how long it took, and that it was done; what is over is tallied."""
+        from distributor.metrics import LOOKS
+
+        begun, outcome = monotonic(), "failed"
+        try:
+            yield
+            with self.database.write() as db:
+                tallies.close(db)
+                tallies.beat(db, "look", now=self.clock(), seconds=monotonic() - begun)
+            outcome = "done"
+        finally:
+            LOOKS.labels(outcome).observe(monotonic() - begun)
 
     # --- look before sending ---
 

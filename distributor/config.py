@@ -218,6 +218,7 @@ class Web(_Table):
     published_secret: Secrets = ()  # of whoever says that the site was deployed
     subscribers_secret: SigningKeys = ()  # that forms and CRMs sign with
     confirmed_elsewhere: bool = False  # they may say that a reader has confirmed there already
+    metrics_token: Secrets = ()  # of whoever scrapes /metrics; without it nobody may
 
 
 class Limits(_Table):

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection
 
 from distributor.model import Event, EventType, Outcome
-from distributor.store import campaigns, events
+from distributor.store import campaigns, events, tallies
 from distributor.store.database import Database
 from distributor.store.events import EventRow, Place
 from subscribers import store as audience
@@ -108,6 +108,7 @@ def _follow(db: Connection, found: Sequence[EventRow], now: datetime) -> None:
     events.raise_outcomes(db, outcomes)
     events.settle(db, outcomes)
     _silence(db, found, people, now)
+    tallies.count_reports(db, found)
     events.applied(db, people, now=now)
 
 

@@ -38,7 +38,7 @@ from distributor.model import (
 )
 from distributor.planning import pacing
 from distributor.providers.protocol import Allowance
-from distributor.store import accounts, campaigns, events, hands, health, ledger, posts
+from distributor.store import accounts, campaigns, events, hands, health, ledger, posts, tallies
 from distributor.store.database import Database
 from distributor.store.ledger import Lane
 
@@ -73,6 +73,7 @@ class Job:
     called_at: datetime | None  # when its first call under this key began; None: doing it twice is harmless
     is_probe: bool = False  # the first call after its provider was down
     skipped: int = 0  # who has left since it was planned
+    published_at: datetime | None = None  # when the newest of its articles was first seen public
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,7 @@ class Desk:
         self._clock = clock
         self._held: set[tuple[int, int]] = set()  # what is being carried
         self._renditions: dict[str, Rendition] = {}
+        self._published_at: dict[str, datetime | None] = {}  # of renditions
         self._troubled: set[str] = set()  # providers whose next success is news
         self.allowances: dict[str, Allowance] = {}
 
@@ -150,6 +152,7 @@ class Desk:
                 found_after={way.name: way.found_after for way in ways if way.found_after},
                 resend=[channel for channel, route in self._routes.items() if route.resends],
             )
+            tallies.beat(db, "delivery", now=now)
 
     def _ways(self) -> dict[str, Way]:
         return {way.name: way for route in self._routes.values() for way in route.ways}
@@ -235,6 +238,7 @@ class Desk:
             called_at=None if is_harmless else batch.called_at or now,
             is_probe=is_probe,
             skipped=skipped,
+            published_at=self._published_at.get(batch.rendition),
         )
 
     def _no_way(self, db: Connection, batch: Batch, provider: str) -> NoCall:
@@ -269,8 +273,11 @@ class Desk:
                 )
                 return None
             while len(self._renditions) >= RENDITIONS:
-                self._renditions.pop(next(iter(self._renditions)), None)
+                oldest = next(iter(self._renditions))
+                self._renditions.pop(oldest, None)
+                self._published_at.pop(oldest, None)
             self._renditions[batch.rendition] = content
+            self._published_at[batch.rendition] = campaigns.published_at(db, batch.rendition)
         return self._renditions[batch.rendition]
 
     def _unreported(self, db: Connection, batch: Batch) -> Batch:

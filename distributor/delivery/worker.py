@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any, TypeVar
 
 import anyio
@@ -29,6 +30,7 @@ from distributor.delivery.retry import PATIENCE, until_recorded, within_the_call
 from distributor.delivery.routes import EmailWay, Routes, SocialWay, Way
 from distributor.errors import DatabaseError, Refused, SendError, SomeRefused, TryLater, Unclear
 from distributor.logs import Log
+from distributor.metrics import CALLS, DUE, PUBLISHED, RECIPIENTS
 from distributor.model import Answer, Digest, Picture, Post
 from distributor.providers.protocol import Allowing, EmailCalls, Finding, SocialCalls
 from distributor.providers.reasons import reason
@@ -272,14 +274,18 @@ class Worker:
 
     async def _deliver(self, job: Job, opened: Connections) -> None:
         count = len(job.batch.recipients)
+        begun = monotonic()
         try:
             answer: Answer = await within_the_call(self._goes_on)(self._send, job, opened)
         except SendError as error:
+            CALLS.labels(job.way.name, _kind(error)).observe(monotonic() - begun)
             await self._write(self._desk.fail, job, error)
             self._count(job, error)
         else:
+            CALLS.labels(job.way.name, "answered").observe(monotonic() - begun)
             await self._write(self._desk.accept, job, answer)
             _tell_of_answer(job, answer)
+            _measure(job, self._clock())
             self.delivered.refused += len(answer.refused)
             self.delivered.later += len(answer.later)
             self.delivered.unclear += len(answer.unclear)
@@ -403,6 +409,8 @@ def _tell_of_answer(job: Job, answer: Answer) -> None:
 
 def _tell(job: Job, what: str, recipients: int, reason: object = None, *, receipt: str | None = None) -> None:
     """One decision on a batch, or on a part of one."""
+    if what != "claimed":
+        RECIPIENTS.labels(job.campaign.channel, job.way.name, what).inc(recipients)
     say = log.info if what in ("claimed", "accepted", "suppressed") else log.warning
     say(
         what,
@@ -415,6 +423,20 @@ def _tell(job: Job, what: str, recipients: int, reason: object = None, *, receip
         reason=None if reason is None else str(reason),
         receipt=receipt,
     )
+
+
+def _kind(error: SendError) -> str:
+    """What a call came to, in a word."""
+    kinds = {TryLater: "later", Unclear: "unclear", Refused: "refused"}
+    return next((word for kind, word in kinds.items() if isinstance(error, kind)), "failed")
+
+
+def _measure(job: Job, now: datetime) -> None:
+    """How long it took from the article, and from the moment that was promised, to the acceptance."""
+    names = (job.campaign.channel, job.way.name)
+    DUE.labels(*names).observe(max(0.0, (now - job.campaign.due_at).total_seconds()))
+    if job.published_at is not None:
+        PUBLISHED.labels(*names).observe(max(0.0, (now - job.published_at).total_seconds()))
 
 
 BROKEN_OFF = "we had to stop before its provider answered"

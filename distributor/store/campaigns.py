@@ -192,6 +192,17 @@ def rendition_of(db: Connection, hash_: str) -> Rendition | None:
     return unpack(found) if found is not None else None
 
 
+def published_at(db: Connection, hash_: str) -> datetime | None:
+    """When the newest article in a rendition was first seen public."""
+    query = (
+        select(func.max(article.c.first_public_at))
+        .join(rendition_article, rendition_article.c.article == article.c.id)
+        .where(rendition_article.c.rendition == hash_)
+    )
+    found: datetime | None = db.scalar(query)
+    return found
+
+
 def renditions_of(db: Connection, campaign_id: int) -> dict[str, int]:
     """Hash -> number of recipients, of a campaign's renditions."""
     query = select(batch.c.rendition, func.sum(batch.c.size)).where(batch.c.campaign == campaign_id)

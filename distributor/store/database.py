@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
 from distributor.errors import Away, Conflict, DatabaseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = "0007"  # the migration this program was written for; a test compares it with the folder
+VERSION = "0008"  # the migration this program was written for; a test compares it with the folder
 
 
 class Database:
@@ -100,6 +100,19 @@ class Database:
             if not inspect(db).has_table("alembic_version"):
                 return None
             found: str | None = db.scalar(text("SELECT version_num FROM alembic_version"))
+            return found
+
+    def size(self) -> int | None:
+        """How many bytes it takes on its disk, as far as that can be told."""
+        if self.is_sqlite:
+            place = self.engine.url.database
+            return (
+                sum(file.stat().st_size for file in Path(place).parent.glob(f"{Path(place).name}*"))
+                if place
+                else None
+            )
+        with self.read() as db:
+            found: int | None = db.scalar(text("SELECT pg_database_size(current_database())"))
             return found
 
     def upgrade(self) -> bool:

@@ -144,8 +144,8 @@ def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
         if again:
             ledger.divide(db, campaign_id, row.number, again, due_at=now)
         count += len(again)
-    if count:
-        db.execute(update(campaign).where(campaign.c.id == campaign_id).values(state=CampaignState.SENDING))
+    begun = {"state": CampaignState.SENDING} if count else {}
+    db.execute(update(campaign).where(campaign.c.id == campaign_id).values(tallied=False, **begun))
     return count
 
 

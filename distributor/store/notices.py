@@ -39,5 +39,6 @@ def add_recipient(db: Connection, new: Campaign, recipient: int, *, rendition: s
     own = (delivery.c.campaign == found.id, delivery.c.recipient == recipient)
     db.execute(update(delivery).where(*own).values(batch=number))
     is_over = campaign.c.state == CampaignState.DONE
-    db.execute(update(campaign).where(campaign.c.id == found.id, is_over).values(state=CampaignState.SENDING))
+    again = {"state": CampaignState.SENDING, "tallied": False}
+    db.execute(update(campaign).where(campaign.c.id == found.id, is_over).values(again))
     return True

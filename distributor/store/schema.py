@@ -8,6 +8,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Float,
     ForeignKey,
     Index,
     Integer,
@@ -15,6 +16,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from subscribers.schema import Identity, Instant, metadata
@@ -96,10 +98,17 @@ campaign = Table(
     Column("approved_content", Text),  # the hash of what a person approved
     Column("reason", Text),
     Column("notice", Text),  # what it asks of single readers, who come one by one; null: an edition or a post
+    Column("tallied", Boolean, nullable=False, default=False, server_default=false()),  # see tally
     UniqueConstraint("channel", "slot"),
     CheckConstraint("kind IN ('newsletter', 'post')", name="kind"),
 )
 Index("ix_campaign_state", campaign.c.state)
+Index(
+    "ix_campaign_untallied",
+    campaign.c.id,
+    sqlite_where=campaign.c.tallied.is_(False),
+    postgresql_where=campaign.c.tallied.is_(False),
+)
 
 rendition = Table(
     "rendition",
@@ -270,6 +279,38 @@ Index(
 )
 Index("ix_event_recipient", event.c.recipient, event.c.campaign)
 Index("ix_event_address_hash", event.c.address_hash)
+
+# Where the recipients of a campaign are that is over: added up once, so that nobody counts them again.
+tally = Table(
+    "tally",
+    metadata,
+    Column("campaign", BigInteger, primary_key=True, autoincrement=False),
+    Column("provider", Text, primary_key=True),  # empty: none
+    Column("state", Text, primary_key=True),  # model.DeliveryState; gap: candidates that are nowhere
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# How many events of each kind took effect, for each campaign.
+report = Table(
+    "report",
+    metadata,
+    Column("campaign", BigInteger, primary_key=True, autoincrement=False),  # 0: no message of ours
+    Column("provider", Text, primary_key=True),
+    Column("type", Text, primary_key=True),
+    Column("bounce_class", Text, primary_key=True),  # empty: none
+    Column("count", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# When each kind of work was last done, by whichever process.
+pulse = Table(
+    "pulse",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("at", Instant, nullable=False),
+    Column("seconds", Float),  # that it took
+)
 
 # Readers who are to be sent what they missed before they came.
 welcome = Table(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Coroutine, Mapping
+from time import monotonic
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -14,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from distributor import metrics
 from distributor.errors import DatabaseError
 from distributor.web.intake import Busy
 
@@ -65,8 +67,11 @@ class Guard:
             if message["type"] == "http.response.start":
                 is_answered = True
                 _add(message, self._headers)
+                metrics.REQUESTS.labels(route, message["status"]).inc()
+                metrics.ANSWERS.labels(route).observe(monotonic() - begun)
             await send(message)
 
+        begun, route = monotonic(), metrics.route_of(scope["path"])
         try:
             await self._app(scope, bounded(scope, receive), sending)
         except Exception:

@@ -11,9 +11,7 @@ import anyio
 from anyio import to_thread
 from fastapi import FastAPI
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import BaseRoute, Route
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from distributor.app import App
@@ -21,6 +19,7 @@ from distributor.errors import DistributorError
 from distributor.outcomes import SILENCING
 from distributor.store.events import EventRow
 from distributor.web.archive import Archive
+from distributor.web.condition import Condition
 from distributor.web.guard import ANSWERS, Guard
 from distributor.web.hooks import EmailHooks, SiteHook, SubscribersHook
 from distributor.web.intake import Intake
@@ -82,8 +81,7 @@ class _Web:
             *self.pages.routes,
             *Visitors(self._app, self.pages).routes,
             *Archive(self._app, self.pages).routes,
-            Route("/healthz", _is_alive, methods=["GET", "HEAD"]),
-            Route("/readyz", self._is_ready, methods=["GET", "HEAD"]),
+            *Condition(self._app).routes,
         ]
 
     @asynccontextmanager
@@ -121,14 +119,6 @@ class _Web:
                 await to_thread.run_sync(step)
         except DistributorError as error:  # the next time finds it mended, or says so again
             log.warning("%s", error)
-
-    async def _is_ready(self, _request: Request) -> Response:
-        await to_thread.run_sync(self._app.database.version)
-        return PlainTextResponse("ready\n")
-
-
-async def _is_alive(_request: Request) -> Response:
-    return PlainTextResponse("alive\n")
 
 
 class _Bell:

@@ -53,6 +53,7 @@ def endpoint(
                 yield app, client
         finally:
             server.stop()
+            server.join(30)
 
 
 def report(client: httpx.Client, *told: dict[str, Any], password: str = "new-password") -> httpx.Response:

@@ -134,6 +134,7 @@ def visited(
                 yield Visit(app=app, client=client, folder=folder, clock=clock)
         finally:
             server.stop()
+            server.join(30)
 
 
 def newest(folder: Path, to: str = READER) -> EmailMessage:
