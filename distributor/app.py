@@ -23,6 +23,7 @@ from distributor.articles.hugo import HugoSite, read_site
 from distributor.articles.page import Page
 from distributor.articles.shelf import Shelf
 from distributor.config import Config
+from distributor.controls import Overview
 from distributor.errors import DistributorError, NotFound, Problem
 from distributor.logs import Log
 from distributor.model import Article, ArticleState, Campaign, Publication
@@ -348,6 +349,23 @@ class App:
         """The newest first."""
         with self.database.read() as db:
             return campaigns.campaigns(db, channel_name=channel, limit=limit)
+
+    def overview(self, campaign_id: int) -> Overview:
+        """A campaign as programs are told of it.
+
+        Raises:
+            NotFound: there is none of that number.
+        """
+        with self.database.read() as db:
+            return controls.overview(db, controls.the_campaign(db, campaign_id))
+
+    def overviews(
+        self, *, channel: str | None = None, before: int | None = None, limit: int = 50
+    ) -> list[Overview]:
+        """The newest first; *before*: only those of lower numbers."""
+        with self.database.read() as db:
+            found = campaigns.campaigns(db, channel_name=channel, before=before, limit=limit)
+            return [controls.overview(db, campaign) for campaign in found]
 
     def titles(self, found: Iterable[Campaign]) -> dict[int, str]:
         """Campaign -> the article's title, for those that carry just one."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from distributor.errors import NotFound
+from distributor.errors import NotFound, WrongState
 from distributor.model import Campaign, CampaignState, DeliveryState
-from distributor.store import campaigns, hands, ledger
+from distributor.store import accounts, campaigns, hands, ledger
 
 UNFINISHED = (
     CampaignState.AWAITING_APPROVAL,
@@ -36,16 +37,58 @@ def the_campaign(db: Connection, campaign_id: int) -> Campaign:
     return found
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """Where the recipients of a campaign are."""
+
+    planned: int
+    queued: int
+    sending: int
+    accepted: int
+    refused: int
+    skipped: int
+    unclear: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overview:
+    """A campaign as programs are told of it; its fields are those of the JSON."""
+
+    id: int
+    channel: str
+    slot: str
+    state: CampaignState
+    reason: str | None
+    due_at: datetime
+    content: str  # the hash of all that was frozen
+    approved_at: datetime | None
+    candidates: int
+    excluded: Mapping[str, int]  # reason -> how many
+    counts: Counts
+
+
+def overview(db: Connection, found: Campaign) -> Overview:
+    balance = accounts.balance(db, found.id)
+    of_campaign = {field.name for field in fields(Overview)} - {"content", "counts"}
+    return Overview(
+        **{name: getattr(found, name) for name in of_campaign},
+        content=campaigns.content_of(db, found.id),
+        counts=Counts(**{field.name: getattr(balance, field.name) for field in fields(Counts)}),
+    )
+
+
 def approve(db: Connection, campaign_id: int, *, content: str | None, now: datetime) -> None:
     """Let a campaign be sent; if *content* is given, only if the hash of what was frozen begins with it.
 
     Raises:
-        NotFound: there is no such campaign, it awaits no approval, or its content is another.
+        NotFound: there is no such campaign.
+        WrongState: it awaits no approval, or its content is another.
     """
     hands.hold(db, campaign_id)
+    the_campaign(db, campaign_id)
     found = campaigns.content_of(db, campaign_id)
     if content is not None and (len(content) < 8 or not found.startswith(content.lower())):
-        raise NotFound(
+        raise WrongState(
             f"the content of campaign {campaign_id} is {found[:12]}, not {content}; look at it again"
         )
     _change(db, campaign_id, CampaignState.SCHEDULED, only_from=[CampaignState.AWAITING_APPROVAL])
@@ -73,12 +116,13 @@ def retry(db: Connection, campaign_id: int, *, now: datetime) -> int:
     """Queue those who were refused again; how many.
 
     Raises:
-        NotFound: there is no such campaign, or it is paused or cancelled.
+        NotFound: there is no such campaign.
+        WrongState: it is paused or cancelled.
     """
     hands.hold(db, campaign_id)
     found = the_campaign(db, campaign_id)
     if found.state in (CampaignState.PAUSED, CampaignState.CANCELLED):
-        raise NotFound(f"campaign {campaign_id} is {found.state}, so nobody in it is tried again")
+        raise WrongState(f"campaign {campaign_id} is {found.state}, so nobody in it is tried again")
     return hands.queue_refused(db, campaign_id, now=now)
 
 
@@ -108,4 +152,4 @@ def _change(
 ) -> None:
     found = the_campaign(db, campaign_id)
     if not campaigns.change_state(db, campaign_id, state, only_from=only_from, reason=reason):
-        raise NotFound(f"campaign {campaign_id} is {found.state}, so it cannot become {state}")
+        raise WrongState(f"campaign {campaign_id} is {found.state}, so it cannot become {state}")

@@ -11,6 +11,7 @@ DistributorError
 │   ├── Forged       it is not signed by whom it says it is from, or for another account: 401
 │   └── Unreadable   it is signed, and nothing can be read from it: 400
 ├── NotFound         no article, newsletter, channel, campaign or subscriber of that name
+├── WrongState       it is there, and what is asked cannot be done as it stands
 └── SendError        why a message has no receipt
     ├── Refused      the provider will never accept this message: record it, move on
     │   └── SomeRefused      for the sake of some recipients it took none: try it in halves
@@ -77,6 +78,12 @@ class TemplateError(DistributorError):
 
 class NotFound(DistributorError):
     """Nothing of that name exists; the message says which names do."""
+
+    exit_code = 2
+
+
+class WrongState(DistributorError):
+    """What is asked cannot be done with it as it stands; the message says how it stands."""
 
     exit_code = 2
 

@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from distributor.app import App
 from distributor.config import load
-from distributor.errors import NotFound, Refused, TemplateError
+from distributor.errors import Refused, TemplateError, WrongState
 from distributor.model import Answer, Batch, CampaignState, Digest, Email
 from distributor.store import campaigns, hands, schema
 from tests.far_end import Recorder, through
@@ -428,7 +428,7 @@ def test_what_is_approved_is_what_was_looked_at(app: App, tmp_path: Path, clock:
     news(app, tmp_path, "one")
     morning(app, clock)
     [campaign] = app.campaigns()
-    with pytest.raises(NotFound, match="look at it again"):
+    with pytest.raises(WrongState, match="look at it again"):
         app.approve(campaign.id, content="0123456789ab")
     app.approve(campaign.id, content=app.content_of(campaign.id)[:12])
     with app.database.write() as db:

@@ -20,7 +20,7 @@ from PIL import Image
 
 from distributor.app import App
 from distributor.config import load
-from distributor.errors import AccountTrouble, NotFound, Refused, SomeRefused, TryLater, Unclear
+from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear, WrongState
 from distributor.model import Answer, Batch, Email
 from distributor.store import accounts
 from tests.far_end import Recorder, through
@@ -247,7 +247,7 @@ class Histories(RuleBasedStateMachine):
             "cancel": lambda id_: self.app.cancel(id_, reason="a mistake"),
             "retry": self.app.retry,
         }
-        with suppress(NotFound):  # what cannot be done now is refused
+        with suppress(WrongState):  # what cannot be done now is refused
             hands[how](campaign)
 
     @rule()
@@ -329,7 +329,7 @@ class Histories(RuleBasedStateMachine):
             for _ in range(5):  # every cadence comes by, and every lease has ended
                 for campaign in self.app.campaigns(limit=1000):
                     for mended in (self.app.resume, self.app.retry):
-                        with suppress(NotFound):
+                        with suppress(WrongState):
                             mended(campaign.id)
                 self.clock.go_on(days=9)
                 self.app.run_once()

@@ -14,7 +14,7 @@ import pytest
 from distributor.app import App
 from distributor.config import Channel
 from distributor.delivery.routes import Route, SocialWay
-from distributor.errors import NotFound, Refused, TryLater, Unclear
+from distributor.errors import Refused, TryLater, Unclear, WrongState
 from distributor.model import Campaign, Post, Receipt
 from distributor.store import campaigns, posts
 from distributor.ways import routes
@@ -507,7 +507,7 @@ def test_what_was_refused_and_taken_back_is_not_tried_again(tmp_path: Path):
         take_back(app, "ferry")
         app.run_once()
         [campaign] = channel_campaigns(app).values()
-        with pytest.raises(NotFound, match="cancelled"):
+        with pytest.raises(WrongState, match="cancelled"):
             app.retry(campaign.id)
         app.deliver()
         assert wall.did == []

@@ -11,7 +11,6 @@ from distributor.cli import console
 from distributor.cli.console import Commands, JsonOption, YesOption, several
 
 if TYPE_CHECKING:
-    from distributor.app import App
     from distributor.model import Campaign
 
 app = Commands(help="Editions and posts, and what can be done with them.", no_args_is_help=True)
@@ -36,7 +35,7 @@ def list_(
         if channel and not found:
             console.known(channel, [*program.config.newsletters, *program.config.channels])
         if json:
-            console.document({"campaigns": [_shown(program, campaign.id) for campaign in found]})
+            console.document({"campaigns": program.overviews(channel=channel, limit=limit)})
             return
         if not found:
             console.say("Nothing was planned so far.")
@@ -79,7 +78,7 @@ def show(campaign: CampaignId, json: JsonOption = False) -> None:
     """
     with console.app() as program:
         if json:
-            console.document(_shown(program, campaign))
+            console.document(program.overview(campaign))
             return
         found = program.campaign(campaign)
         zone = program.zone
@@ -93,31 +92,6 @@ def show(campaign: CampaignId, json: JsonOption = False) -> None:
         for reason, count in found.excluded.items():
             console.say(f"  {several(count, 'reader')} left out: {reason}")
         console.report(program, [campaign])
-
-
-def _shown(program: App, campaign: int) -> dict[str, object]:
-    found, balance = program.campaign(campaign), program.balance(campaign)
-    return {
-        "id": found.id,
-        "channel": found.channel,
-        "slot": found.slot,
-        "state": found.state,
-        "reason": found.reason,
-        "due_at": found.due_at,
-        "content": program.content_of(campaign),
-        "approved_at": found.approved_at,
-        "candidates": found.candidates,
-        "excluded": found.excluded,
-        "counts": {
-            "planned": balance.planned,
-            "queued": balance.queued,
-            "sending": balance.sending,
-            "accepted": balance.accepted,
-            "refused": balance.refused,
-            "skipped": balance.skipped,
-            "unclear": balance.unclear,
-        },
-    }
 
 
 @app.command()

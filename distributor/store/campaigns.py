@@ -90,10 +90,17 @@ def campaign_at(db: Connection, channel_name: str, slot: str) -> Campaign | None
 
 
 def campaigns(
-    db: Connection, *, channel_name: str | None = None, states: Iterable[CampaignState] = (), limit: int = 50
+    db: Connection,
+    *,
+    channel_name: str | None = None,
+    states: Iterable[CampaignState] = (),
+    before: int | None = None,
+    limit: int = 50,
 ) -> list[Campaign]:
-    """The newest first, notices among them."""
+    """The newest first, notices among them; *before*: only those of lower numbers."""
     query = select(campaign).order_by(campaign.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(campaign.c.id < before)
     if channel_name is not None:
         query = query.where(campaign.c.channel == channel_name)
     if wanted := tuple(states):

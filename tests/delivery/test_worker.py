@@ -12,7 +12,7 @@ import pytest
 from distributor.app import App
 from distributor.delivery.desk import LEASE
 from distributor.delivery.worker import is_dead, worker_name
-from distributor.errors import AccountTrouble, NotFound, Refused, TryLater, Unclear
+from distributor.errors import AccountTrouble, Refused, TryLater, Unclear, WrongState
 from distributor.model import Answer, Batch, Campaign, Email
 from distributor.providers.protocol import EmailLimits
 from distributor.store import ledger
@@ -339,7 +339,7 @@ def test_pause_stops_and_resume_goes_on(app: App, tmp_path: Path):
     assert app.deliver().accepted == 0
     app.resume(campaign.id)
     assert app.deliver().accepted == 5
-    with pytest.raises(NotFound, match="is done"):
+    with pytest.raises(WrongState, match="is done"):
         app.pause(campaign.id)
 
 
