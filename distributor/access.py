@@ -6,12 +6,13 @@ import hashlib
 import re
 import secrets
 import string
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
-from distributor.errors import NotFound
+from distributor.errors import NotFound, WrongState
 from distributor.store import tokens
 from distributor.store.tokens import TokenRow
 
@@ -26,6 +27,7 @@ SCOPES = {
 PREFIX = "dst_"  # so that whoever finds one in the wrong place knows what it is
 LENGTH = 40  # letters and digits after it: 238 bits
 EVERY = timedelta(hours=1)  # how exactly it is known when a token was used last: not a write a request
+REMEMBERED = timedelta(days=1)  # how long what was done is not done again for the same key
 
 _LETTERS = string.ascii_letters + string.digits
 _FORM = re.compile(rf"{PREFIX}[A-Za-z0-9]{{{LENGTH}}}")
@@ -66,6 +68,38 @@ def holder(db: Connection, text: str) -> TokenRow | None:
 def is_use_news(token: TokenRow, now: datetime) -> bool:
     """Whether that it is used now ought to be written down."""
     return token.used_at is None or token.used_at <= now - EVERY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Once:
+    """What somebody asks for and may ask for again, because they cannot know whether it was done."""
+
+    token: int
+    key: str  # that they made up for it
+    asked: str  # all that was asked, in some form
+
+    @property
+    def hash(self) -> bytes:
+        return hashlib.sha256(self.asked.encode()).digest()
+
+
+def once(db: Connection, wanted: Once, do: Callable[[], int], *, now: datetime) -> int:
+    """Do it, unless it was done in the last day; what *do* gave, then or now.
+
+    Noted in the transaction in which it is done: killed in between, neither is there.
+
+    Raises:
+        WrongState: something else was asked under the same key.
+    """
+    tokens.forget_requests(db, before=now - REMEMBERED)
+    if tokens.begin(db, wanted.token, wanted.key, wanted.hash, now=now):
+        count = do()
+        tokens.done(db, wanted.token, wanted.key, recipients=count)
+        return count
+    asked, count = tokens.was_done(db, wanted.token, wanted.key)
+    if asked != wanted.hash:
+        raise WrongState("something else was asked under this Idempotency-Key; make up a new one")
+    return count
 
 
 def _hash(token: str) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
 from functools import cached_property, partial
@@ -24,19 +24,21 @@ from distributor.articles.page import Page
 from distributor.articles.shelf import Shelf
 from distributor.config import Config
 from distributor.controls import Overview
-from distributor.errors import DistributorError, NotFound, Problem
+from distributor.errors import DatabaseError, DistributorError, NotFound, Problem
 from distributor.logs import Log
-from distributor.model import Article, ArticleState, Campaign, Publication
+from distributor.model import Article, ArticleState, Campaign, DeliveryState, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.signals import stopped_by_signals
 from distributor.store import accounts, campaigns, ledger, tallies, welcomes
 from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
+from distributor.store import events as event_store
 from distributor.store import posts as post_store
 from distributor.store import tokens as token_store
-from distributor.store.accounts import Balance, BatchRow
+from distributor.store.accounts import Balance, BatchRow, DeliveryRow
 from distributor.store.alerts import Alert
 from distributor.store.database import VERSION, Database
+from distributor.store.events import EventRow
 from distributor.store.media import MediaIndex
 from distributor.store.posts import PostRow
 from distributor.store.tokens import TokenRow
@@ -59,12 +61,13 @@ if TYPE_CHECKING:
     from distributor.explain import Reason
     from distributor.measures import Measures
     from distributor.posts import Posts
-    from distributor.reception import Reception
+    from distributor.reception import Joined, Reception, Wish
     from distributor.rendering.pictures import Pictures
     from distributor.standing import Standing
 
 
 log = Log(__name__)
+SETTLED = timedelta(seconds=10)  # after which no event with a lower number is about to be kept elsewhere
 
 
 def utc_now() -> datetime:
@@ -315,17 +318,17 @@ class App:
 
         return posts_ahead(self)
 
-    def explain(self, article: str, address: str) -> list[Reason]:
-        """Why a reader has, will have or will not have an article, newsletter by newsletter."""
+    def explain(self, article: str, reader: str | int) -> list[Reason]:
+        """Why a reader, by address or number, has, will have or will not have an article, by newsletter."""
         from distributor.explain import explain
 
+        now = self.clock()
         found = self.article(article)
         with self.database.read() as db:
             ids = self.shelf.ids(db, [found.key])
-            person = audience.find(db, address, now=self.clock())
-            return explain(
-                db, self.config, ids.get(found.key), found, person, zone=self.zone, now=self.clock()
-            )
+            look = audience.person if isinstance(reader, int) else audience.find
+            person = look(db, reader, now=now)  # type: ignore[arg-type]
+            return explain(db, self.config, ids.get(found.key), found, person, zone=self.zone, now=now)
 
     def article(self, name: str) -> Article:
         """The article that a person names by key, address, path or words of its title.
@@ -339,7 +342,44 @@ class App:
                 return article
         with self.database.read() as db:
             key = self.shelf.key_of(db, name)
-        return next(article for article in listed if article.key == key)
+        for article in listed:
+            if article.key == key:
+                return article
+        raise NotFound(f"the site has no article {key!r} any more")
+
+    def deliveries(
+        self, campaign_id: int, *, after: int, limit: int, state: DeliveryState | None = None
+    ) -> tuple[list[DeliveryRow], int | None]:
+        """What became of a campaign for each recipient beyond *after*, and where to go on.
+
+        Raises:
+            NotFound: there is no such campaign.
+        """
+        with self.database.read() as db:
+            controls.the_campaign(db, campaign_id)
+            return accounts.deliveries_in(db, campaign_id, after=after, limit=limit, state=state)
+
+    def events(
+        self,
+        *,
+        after: int,
+        limit: int,
+        type_: str | None = None,
+        provider: str | None = None,
+        campaign_id: int | None = None,
+    ) -> tuple[list[EventRow], int | None]:
+        """What providers reported, in the order of its coming, beyond *after*; and where to go on."""
+        until = self.clock() - SETTLED
+        with self.database.read() as db:
+            return event_store.beyond(
+                db,
+                after,
+                limit=limit,
+                until=until,
+                type_=type_,
+                provider=provider,
+                campaign_id=campaign_id,
+            )
 
     def campaign(self, campaign_id: int) -> Campaign:
         with self.database.read() as db:
@@ -544,9 +584,11 @@ class App:
         with self.database.write() as db:
             return alert_store.told(db, alert.key, now=self.clock())
 
-    def approve(self, campaign_id: int, *, content: str | None = None) -> None:
-        with self.database.write() as db:
-            controls.approve(db, campaign_id, content=content, now=self.clock())
+    def approve(
+        self, campaign_id: int, *, content: str | None = None, once: access.Once | None = None
+    ) -> None:
+        now = self.clock()
+        self._by_hand(once, lambda db: controls.approve(db, campaign_id, content=content, now=now))
         log.info("approved", campaign=campaign_id)
 
     def content_of(self, campaign_id: int) -> str:
@@ -554,33 +596,34 @@ class App:
         with self.database.read() as db:
             return campaigns.content_of(db, campaign_id)
 
-    def pause(self, campaign_id: int) -> None:
-        with self.database.write() as db:
-            controls.pause(db, campaign_id)
+    def pause(self, campaign_id: int, *, once: access.Once | None = None) -> None:
+        self._by_hand(once, lambda db: controls.pause(db, campaign_id))
         log.info("paused", campaign=campaign_id)
 
-    def resume(self, campaign_id: int) -> None:
-        with self.database.write() as db:
-            controls.resume(db, campaign_id)
+    def resume(self, campaign_id: int, *, once: access.Once | None = None) -> None:
+        self._by_hand(once, lambda db: controls.resume(db, campaign_id))
         log.info("resumed", campaign=campaign_id)
 
-    def cancel(self, campaign_id: int, *, reason: str) -> int:
-        with self.database.write() as db:
-            count = controls.cancel(db, campaign_id, reason=reason)
+    def cancel(self, campaign_id: int, *, reason: str, once: access.Once | None = None) -> int:
+        count = self._by_hand(once, lambda db: controls.cancel(db, campaign_id, reason=reason))
         log.info("cancelled", campaign=campaign_id, recipients=count, reason=reason)
         return count
 
-    def retry(self, campaign_id: int) -> int:
-        with self.database.write() as db:
-            count = controls.retry(db, campaign_id, now=self.clock())
+    def retry(self, campaign_id: int, *, once: access.Once | None = None) -> int:
+        count = self._by_hand(once, lambda db: controls.retry(db, campaign_id, now=self.clock()))
         log.info("queued again", campaign=campaign_id, recipients=count)
         return count
 
-    def settle(self, campaign_id: int, as_: str) -> int:
-        with self.database.write() as db:
-            count = controls.settle(db, campaign_id, as_, now=self.clock())
+    def settle(self, campaign_id: int, as_: str, *, once: access.Once | None = None) -> int:
+        count = self._by_hand(once, lambda db: controls.settle(db, campaign_id, as_, now=self.clock()))
         log.info("settled", campaign=campaign_id, recipients=count, settled_as=as_)
         return count
+
+    def _by_hand(self, once: access.Once | None, act: Callable[[Connection], int | None]) -> int:
+        with self.database.write() as db:
+            if once is None:
+                return act(db) or 0
+            return access.once(db, once, lambda: act(db) or 0, now=self.clock())
 
     def deliver(
         self,
@@ -745,6 +788,34 @@ class App:
             raise NotFound(f"nobody subscribes as {address}")
         return found
 
+    def person(self, number: int) -> Subscriber:
+        """The subscriber of that number.
+
+        Raises:
+            NotFound: there is none.
+        """
+        with self.database.read() as db:
+            found = audience.person(db, number, now=self.clock())
+        if found is None:
+            raise NotFound(f"there is no subscriber {number}")
+        return found
+
+    def people(self, *, after: int, limit: int, newsletter: str | None = None) -> list[Subscriber]:
+        """The next subscribers (of one newsletter) by number, beyond *after*."""
+        with self.database.read() as db:
+            return audience.page(db, after=after, limit=limit, name=newsletter, now=self.clock())
+
+    def add_reader(self, wish: Wish, evidence: Evidence) -> Joined:
+        """Let somebody who agreed, as *evidence* says, be a reader of newsletters.
+
+        Raises:
+            ValueError: the wish cannot be granted to anybody.
+            WrongState: they left, or nothing may be sent to them.
+        """
+        with self.database.write() as db:
+            self._lists(db)
+        return self.reception.join(wish, evidence)
+
     def reader_counts(self) -> dict[str, dict[str, int]]:
         """Newsletter -> cadence -> confirmed readers."""
         with self.database.read() as db:
@@ -786,10 +857,35 @@ class App:
         Raises:
             NotFound: there is no such subscriber.
         """
-        evidence = Evidence(source="hand", at=self.clock())
-        proof = self.reception.erase_person(self.subscriber(address).id, evidence)
-        assert proof is not None
+        return self.erase_person(self.subscriber(address).id, Evidence(source="hand", at=self.clock()))
+
+    def erase_person(self, number: int, evidence: Evidence) -> audience.Proof:
+        """Forget the person of that number.
+
+        Raises:
+            NotFound: there is none.
+        """
+        proof = self.reception.erase_person(number, evidence)
+        if proof is None:
+            raise NotFound(f"there is no subscriber {number}")
         return proof
+
+    def lists(self) -> list[str]:
+        """The lists of the configured newsletters, and those of newsletters that were."""
+        with self.database.read() as db:
+            known = audience.list_names(db).values()
+        return list(dict.fromkeys([*self.config.newsletters, *sorted(known)]))
+
+    def readers_of(self, name: str) -> dict[str, int]:
+        """State -> how many subscriptions to that list.
+
+        Raises:
+            NotFound: there is no such list.
+        """
+        if name not in (known := self.lists()):
+            raise NotFound(f"there is no list {name!r}; there are: {', '.join(known)}")
+        with self.database.read() as db:
+            return audience.states_on(db, name)
 
     # --- who may use the API ---
 
@@ -836,7 +932,8 @@ class App:
         with self.database.read() as db:
             found = access.holder(db, text)
         if found is not None and not found.is_over(now) and access.is_use_news(found, now):
-            with self.database.write() as db:
+            # A database that is read only for now is no reason to refuse who only reads.
+            with suppress(DatabaseError), self.database.write() as db:
                 token_store.used(db, found.id, now=now)
         return found
 

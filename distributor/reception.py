@@ -14,6 +14,7 @@ from typing import Any, Literal
 from sqlalchemy import Connection
 
 from distributor.config import Cadence, Newsletter
+from distributor.errors import WrongState
 from distributor.model import Notice
 from distributor.notices import Notices
 from distributor.store import events, heard, welcomes
@@ -80,6 +81,15 @@ class Choice:
     cadence: Cadence | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Joined:
+    """What came of letting somebody be a reader."""
+
+    subscriber: int
+    joined: tuple[str, ...]  # newsletters that they read from now on
+    left_alone: tuple[str, ...]  # those that they left before
+
+
 Answered = Literal["confirmed", "expired"]
 
 
@@ -121,6 +131,26 @@ class Reception:
     @property
     def _usual(self) -> dict[str, Cadence]:
         return {name: newsletter.usual_cadence for name, newsletter in self.newsletters.items()}
+
+    def join(self, wish: Wish, evidence: Evidence) -> Joined:
+        """Let somebody of whom a program says how they agreed be a reader; of a reader nothing changes.
+
+        Raises:
+            ValueError: the wish cannot be granted to anybody.
+            WrongState: they left all of it, or nothing may be sent to them; nobody is brought back.
+        """
+        entry = self._entry(wish)
+        now = self._clock()
+        with self._database.write() as db:
+            taken = audience.take(db, entry, usual=self._usual, evidence=evidence, now=now)
+            person = audience.find(db, entry.address, now=now)
+            places = person.subscriptions if person else ()
+            reads = {place.list for place in places if place.state == "confirmed"}
+            if person is None or taken.suppressed or not reads & {*entry.lists}:
+                raise WrongState("they unsubscribed, or nothing may be sent to them, and that stays so")
+            self._welcome(db, person.id, taken.lists, now)
+        left = tuple(name for name in entry.lists if name not in reads)
+        return Joined(subscriber=person.id, joined=taken.lists, left_alone=left)
 
     def _entry(self, wish: Wish) -> Entry:
         """A wish, checked.
@@ -323,7 +353,73 @@ class Reception:
         if new is not None and name is not None:
             self._notices.send(db, name, "change", new, now=now)
 
+    def change(
+        self,
+        subscriber: int,
+        choices: Mapping[str, Choice],
+        *,
+        name: str | None = None,
+        hour: int | None = None,
+        timezone: str | None = None,
+        locale: str | None = None,
+        attributes: Mapping[str, str | None] | None = None,
+        evidence: Evidence,
+    ) -> bool:
+        """Keep what a program says that a reader chose; what is None stays. True when something changed.
+
+        Raises:
+            ValueError: something is chosen that there is not; nothing was kept.
+            WrongState: they do not subscribe to one of the newsletters; nothing was kept.
+        """
+        for newsletter, choice in choices.items():
+            if newsletter not in self.newsletters:
+                raise ValueError(f"there is no newsletter {newsletter[:60]!r}")
+            self._check_choice(choice, newsletter)
+        now = self._clock()
+        with self._database.write() as db:
+            person = audience.person(db, subscriber, now=now)
+            places = {place.list for place in person.subscriptions} if person else set()
+            for newsletter in choices:
+                if newsletter not in places:
+                    raise WrongState(f"subscriber {subscriber} does not subscribe to {newsletter!r}")
+            changed = audience.choose(
+                db,
+                subscriber=subscriber,
+                name=name,
+                hour=hour,
+                timezone=timezone,
+                locale=locale,
+                attributes=attributes,
+                evidence=evidence,
+                now=now,
+            )
+            for newsletter, choice in choices.items():
+                changed |= audience.choose(
+                    db,
+                    subscriber=subscriber,
+                    list_name=newsletter,
+                    topics=choice.topics,
+                    cadence=choice.cadence,
+                    evidence=evidence,
+                    now=now,
+                )
+        return changed
+
+    def rest(self, subscriber: int, until: datetime | None, evidence: Evidence) -> bool:
+        """Send a reader nothing of any newsletter until then; None: go on. True when that is news."""
+        with self._database.write() as db:
+            return audience.pause(
+                db, subscriber=subscriber, until=until, evidence=evidence, now=self._clock()
+            )
+
     # --- going ---
+
+    def end(self, subscriber: int, newsletter: str | None, evidence: Evidence) -> bool:
+        """End a subscription, or all; True when there was something to end."""
+        with self._database.write() as db:
+            return audience.unsubscribe(
+                db, subscriber=subscriber, list_name=newsletter, evidence=evidence, now=self._clock()
+            )
 
     def unsubscribe(self, token: str, evidence: Evidence, *, everything: bool = False) -> bool:
         """End the subscription that the token is of, or all; False when the token is none of ours.

@@ -97,6 +97,13 @@ def state_counts(db: Connection) -> dict[str, dict[str, int]]:
     return found
 
 
+def states_on(db: Connection, name: str) -> dict[str, int]:
+    """How many subscriptions one list has, by state."""
+    on_list = select(list_.c.id).where(list_.c.name == name).scalar_subquery()
+    query = select(subscription.c.state, func.count()).where(subscription.c.list == on_list)
+    return {row[0]: row[1] for row in db.execute(query.group_by(subscription.c.state))}
+
+
 def count(db: Connection, name: str) -> int:
     """How many confirmed readers a list has; whoever takes a break is one of them."""
     on_list = select(list_.c.id).where(list_.c.name == name).scalar_subquery()

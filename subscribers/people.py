@@ -92,6 +92,22 @@ def everybody(
         after = rows[-1].id
 
 
+def page(
+    db: Connection, *, after: int, limit: int, name: str | None = None, now: datetime
+) -> list[Subscriber]:
+    """The next subscribers (of one list, whatever became of their place on it) beyond the number *after*."""
+    query = select(subscriber).where(subscriber.c.replaces.is_(None))
+    if name is None:
+        query = query.where(subscriber.c.id > after).order_by(subscriber.c.id).limit(limit)
+    else:
+        # Along the list's own key: beside a long list, the planners walk that one for a short one.
+        on_list = subscription.c.list == select(list_.c.id).where(list_.c.name == name).scalar_subquery()
+        ids = select(subscription.c.subscriber).where(on_list, subscription.c.subscriber > after)
+        some = ids.order_by(subscription.c.subscriber).limit(limit)
+        query = query.where(subscriber.c.id.in_(some)).order_by(subscriber.c.id)
+    return list(_with_subscriptions(db, db.execute(query).all(), now))
+
+
 def _with_subscriptions(db: Connection, rows: Sequence[Row[Any]], now: datetime) -> Iterator[Subscriber]:
     places: dict[int, list[Subscription]] = {}
     stands = func.coalesce(subscription.c.served_through, position.c.served_through, 0)

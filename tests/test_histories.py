@@ -241,7 +241,7 @@ class Histories(RuleBasedStateMachine):
         if not found:
             return
         campaign = data.draw(st.sampled_from(found))
-        hands = {
+        hands: dict[str, Callable[[int], object]] = {
             "pause": self.app.pause,
             "resume": self.app.resume,
             "cancel": lambda id_: self.app.cancel(id_, reason="a mistake"),

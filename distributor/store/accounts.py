@@ -17,7 +17,7 @@ from sqlalchemy import (
     select,
 )
 
-from distributor.model import CampaignState, DeliveryState
+from distributor.model import CampaignState, DeliveryState, Outcome
 from distributor.store.ledger import is_state
 from distributor.store.schema import article as article_table
 from distributor.store.schema import batch, campaign, delivery, rendition_article
@@ -84,6 +84,7 @@ class DeliveryRow:
     attempt: int
     due_at: datetime
     role: str | None = None  # of the article asked for, in the rendition
+    outcome: Outcome | None = None  # what its provider reported since
 
 
 def deliveries_of(db: Connection, recipient: int, *, article: int, channel_name: str) -> list[DeliveryRow]:
@@ -114,10 +115,38 @@ def _deliveries() -> Select[Any]:
             func.coalesce(delivery.c.reason, batch.c.reason).label("reason"),
             batch.c.attempt,
             batch.c.due_at,
+            delivery.c.outcome,
         )
         .join(batch, and_(batch.c.campaign == delivery.c.campaign, batch.c.number == delivery.c.batch))
         .join(campaign, campaign.c.id == delivery.c.campaign)
     )
+
+
+LOOKED_AT = 10_000  # deliveries of a page, of which few may be wanted: what it costs is bounded
+
+
+def deliveries_in(
+    db: Connection, campaign_id: int, *, after: int, limit: int, state: DeliveryState | None = None
+) -> tuple[list[DeliveryRow], int | None]:
+    """A campaign's deliveries beyond the recipient *after*; and where to go on, None at the end.
+
+    Where only those in *state* are wanted, a page may be empty without being the last.
+    """
+    size = LOOKED_AT if state else limit
+    of_campaign = (delivery.c.campaign == campaign_id, delivery.c.recipient > after)
+    looked = (
+        select(delivery.c.recipient).where(*of_campaign).order_by(delivery.c.recipient).limit(size).subquery()
+    )
+    last, count = db.execute(select(func.max(looked.c.recipient), func.count()).select_from(looked)).one()
+    if last is None:
+        return [], None
+    query = _deliveries().where(*of_campaign, delivery.c.recipient <= last)
+    if state:
+        query = query.where(func.coalesce(delivery.c.state, batch.c.state) == state)
+    rows = [_delivery(row) for row in db.execute(query.order_by(delivery.c.recipient).limit(limit))]
+    if len(rows) == limit:
+        return rows, rows[-1].recipient
+    return rows, None if count < size else last
 
 
 def _delivery(row: Row[Any], *, role: str | None = None) -> DeliveryRow:
@@ -132,6 +161,7 @@ def _delivery(row: Row[Any], *, role: str | None = None) -> DeliveryRow:
         attempt=row.attempt,
         due_at=row.due_at,
         role=role,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
     )
 
 

@@ -214,6 +214,52 @@ def events_of(db: Connection, campaign_id: int, recipient: int, *, limit: int = 
     return [EventRow(**{**row._mapping, "type": EventType(row.type)}) for row in db.execute(query)]
 
 
+LOOKED_AT = 10_000  # rows of a page, of which few may be wanted: what it costs is bounded
+
+
+def beyond(
+    db: Connection,
+    after: int,
+    *,
+    limit: int,
+    until: datetime,
+    type_: str | None = None,
+    provider: str | None = None,
+    campaign_id: int | None = None,
+) -> tuple[list[EventRow], int | None]:
+    """Events in the order of their coming, beyond the number *after*; and where to go on, None at the end.
+
+    It ends at the first that came after *until*: on PostgreSQL one with a lower number than the newest may be
+    about to be written by another process. Where only some are wanted, a page may be empty without being the
+    last.
+    """
+    wanted = [
+        event.c[name] == value
+        for name, value in (("type", type_), ("provider", provider), ("campaign", campaign_id))
+        if value is not None
+    ]
+    size = LOOKED_AT if wanted else limit
+    window = select(event.c.number, event.c.received_at).where(event.c.number > after)
+    looked = window.order_by(event.c.number).limit(size).subquery()
+    early = select(func.min(looked.c.number)).where(looked.c.received_at > until)
+    last, count, end = db.execute(
+        select(func.max(looked.c.number), func.count(), early.scalar_subquery()).select_from(looked)
+    ).one()
+    if last is None:
+        return [], None
+    its = (event.c.number > after, event.c.number <= last, event.c.number < (end or last + 1))
+    query = select(*(event.c[name] for name in _SHOWN)).where(*its, *wanted).order_by(event.c.number)
+    rows = [
+        EventRow(**{**row._mapping, "type": EventType(row.type)}) for row in db.execute(query.limit(limit))
+    ]
+    if len(rows) == limit:
+        return rows, rows[-1].number
+    return rows, None if end or count < size else last
+
+
+_SHOWN = tuple(name for name in (*_KEPT, "number") if name not in ("raw", "address_hash"))
+
+
 def messages_of(db: Connection, recipient: int, *, limit: int = 10_000) -> list[dict[str, Any]]:
     """Every message to a recipient and what became of it, as JSON can say it, the newest first."""
     query = (

@@ -345,6 +345,18 @@ api_token = Table(
     Column("used_at", Instant),  # to the hour
 )
 
+# What was done for whoever may ask for it again, not knowing whether it was.
+api_request = Table(
+    "api_request",
+    metadata,
+    Column("token", ForeignKey("api_token.id"), primary_key=True),
+    Column("key", Text, primary_key=True),  # that the asker made up
+    Column("asked", LargeBinary, nullable=False),  # SHA-256
+    Column("recipients", BigInteger),  # whom it concerned
+    Column("at", Instant, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 media = Table(
     "media",
     metadata,

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, delete, select, update
 
 from distributor.store.dialect import insert_new
-from distributor.store.schema import api_token
+from distributor.store.schema import api_request, api_token
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +54,34 @@ def used(db: Connection, id_: int, *, now: datetime) -> None:
 
 
 def revoke(db: Connection, id_: int) -> None:
-    """Forget a token."""
+    """Forget a token, and what was done for it."""
+    db.execute(delete(api_request).where(api_request.c.token == id_))
     db.execute(delete(api_token).where(api_token.c.id == id_))
+
+
+# --- what was asked for, and done ---
+
+
+def begin(db: Connection, token: int, key: str, asked: bytes, *, now: datetime) -> bool:
+    """Note that it is being done; False when it was, or when another process was about to and now has."""
+    row = {"token": token, "key": key, "asked": asked, "at": now}
+    return insert_new(db, api_request, row, key=["token", "key"])
+
+
+def done(db: Connection, token: int, key: str, *, recipients: int) -> None:
+    its = (api_request.c.token == token, api_request.c.key == key)
+    db.execute(update(api_request).where(*its).values(recipients=recipients))
+
+
+def was_done(db: Connection, token: int, key: str) -> tuple[bytes, int]:
+    """What was asked under a key, and how many it concerned."""
+    its = (api_request.c.token == token, api_request.c.key == key)
+    row = db.execute(select(api_request.c.asked, api_request.c.recipients).where(*its)).one()
+    return row.asked, row.recipients
+
+
+def forget_requests(db: Connection, *, before: datetime) -> None:
+    db.execute(delete(api_request).where(api_request.c.at < before))
 
 
 def _token(row: Row[Any]) -> TokenRow:

@@ -21,6 +21,8 @@ BARE = (RateLimitItemPerMinute(15, 10, "bare"), RateLimitItemPerMinute(60, 10, "
 MAILBOX = (RateLimitItemPerHour(5, 1, "mailbox"), RateLimitItemPerDay(10, 1, "mailbox a day"))
 READER = RateLimitItemPerHour(10, 1, "reader")  # what costs more than a page, or sends a mail
 
+TOKEN = RateLimitItemPerMinute(1200, 1, "token")  # of the API
+
 
 class Rates:
     """Counts; each method gives the seconds to wait, 0 where there is no need to."""
@@ -40,6 +42,10 @@ class Rates:
     def reader(self, token: str) -> int:
         """One more by whoever holds a token."""
         return self._one_more(READER, token)
+
+    def token(self, id_: int) -> int:
+        """One more with a token for the API."""
+        return self._one_more(TOKEN, str(id_))
 
     def _one_more(self, limit: RateLimitItem, who: str) -> int:
         if self._limiter.hit(limit, who):

@@ -18,6 +18,7 @@ from distributor.app import App
 from distributor.errors import DistributorError
 from distributor.outcomes import SILENCING
 from distributor.store.events import EventRow
+from distributor.web.api import api
 from distributor.web.archive import Archive
 from distributor.web.condition import Condition
 from distributor.web.guard import ANSWERS, Guard
@@ -40,7 +41,7 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
     *published* is called when the site was deployed; unless given, it is looked at here.
     """
     web = _Web(app, published)
-    api = FastAPI(
+    pages = FastAPI(
         title="distributor",
         openapi_url=None,
         docs_url=None,
@@ -49,15 +50,18 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
         lifespan=web.lifespan,
         exception_handlers=web.pages.answers(ANSWERS),  # type: ignore[arg-type]
     )
-    api.router.routes[:0] = web.routes
+    pages.router.routes[:0] = web.routes
     # Reports come by the thousand: they pass none of the layers that pages and the API want.
     reports = Starlette(routes=web.reports, exception_handlers=dict(ANSWERS))
 
-    async def either(scope: Scope, receive: Receive, send: Send) -> None:
-        is_report = scope["type"] == "http" and scope["path"].startswith(REPORTS)
-        await (reports if is_report else api)(scope, receive, send)
+    others: dict[str, ASGIApp] = {REPORTS: reports, "/api/": api(app)}
 
-    return Guard(either, is_secure=app.config.web.public_url.startswith("https://"))
+    async def one_of_them(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"] if scope["type"] == "http" else ""
+        which = next((other for beginning, other in others.items() if path.startswith(beginning)), pages)
+        await which(scope, receive, send)
+
+    return Guard(one_of_them, is_secure=app.config.web.public_url.startswith("https://"))
 
 
 class _Web:

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from distributor.app import App
+from tests.web.api.asking import asked
+from tests.workspace import Clock
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def api(tmp_path: Path, database_url: str, clock: Clock) -> Iterator[tuple[App, httpx.Client]]:
+    """The program on each database, and a client of its API with a token for everything."""
+    with asked(tmp_path / "house", clock, database_url) as found:
+        yield found
