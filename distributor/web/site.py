@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from distributor.app import App
 from distributor.errors import DistributorError
 from distributor.outcomes import SILENCING
+from distributor.readiness import DUTIES
 from distributor.store.events import EventRow
 from distributor.web.api import api
 from distributor.web.archive import Archive
@@ -75,6 +76,7 @@ class _Web:
         self._intake = Intake(app.database, after=self._was_kept)
         self.reports = EmailHooks(app, self._intake).routes
         self._published = published or self._deployed.ring
+        self._duties = tuple(DUTIES) if published else ()  # who looks by itself delivers, too
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -85,7 +87,7 @@ class _Web:
             *self.pages.routes,
             *Visitors(self._app, self.pages).routes,
             *Archive(self._app, self.pages).routes,
-            *Condition(self._app).routes,
+            *Condition(self._app, self._duties).routes,
         ]
 
     @asynccontextmanager
