@@ -29,7 +29,7 @@ from distributor.logs import Log
 from distributor.model import Article, ArticleState, Campaign, DeliveryState, Publication
 from distributor.scanning import Scanned, scan_site
 from distributor.signals import stopped_by_signals
-from distributor.store import accounts, campaigns, ledger, tallies, welcomes
+from distributor.store import accounts, campaigns, ledger, outgoing, tallies, welcomes
 from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
 from distributor.store import events as event_store
@@ -614,6 +614,24 @@ class App:
         log.info("queued again", campaign=campaign_id, recipients=count)
         return count
 
+    def hooks(self) -> dict[str, dict[str, int]]:
+        """Hook -> how much of what it was to be told is waiting, told or given up."""
+        with self.database.read() as db:
+            counts = outgoing.counts(db)
+        return {name: counts.get(name, {}) for name in self.config.hooks}
+
+    def retry_hook(self, name: str) -> int:
+        """Have a hook told what was given up, from the next delivery on; how much that is.
+
+        Raises:
+            NotFound: there is no such hook.
+        """
+        if name not in self.config.hooks:
+            known = ", ".join(self.config.hooks) or "(none)"
+            raise NotFound(f"there is no hook {name!r}; there are: {known}")
+        with self.database.write() as db:
+            return outgoing.queue_given_up(db, name, now=self.clock())
+
     def settle(self, campaign_id: int, as_: str, *, once: access.Once | None = None) -> int:
         count = self._by_hand(once, lambda db: controls.settle(db, campaign_id, as_, now=self.clock()))
         log.info("settled", campaign=campaign_id, recipients=count, settled_as=as_)
@@ -643,9 +661,27 @@ class App:
         mine = worker or self.worker(progress=progress)
         try:
             with nullcontext() if worker else stopped_by_signals(mine.stop):
-                return anyio.run(partial(mine.run, tuple(only), until_stopped=until_stopped))
+                return anyio.run(self._deliver, mine, tuple(only), until_stopped)
         except ExceptionGroup as group:  # several calls were under way, and fail of one cause
             raise _first_cause(group) from group
+
+    async def _deliver(self, worker: Worker, only: tuple[int, ...], until_stopped: bool) -> Delivered:
+        """Run a worker, and tell hooks beside it; or after it, where it ends by itself."""
+        import anyio
+
+        from distributor.delivery.teller import Teller
+
+        teller = Teller(self.database, self.config.hooks, clock=self.clock)
+        async with anyio.create_task_group() as beside:
+            if until_stopped:
+                beside.start_soon(partial(teller.run, until_stopped=True))
+            try:
+                delivered = await worker.run(only, until_stopped=until_stopped)
+            finally:
+                teller.stop()
+        if not until_stopped and not only:
+            await Teller(self.database, self.config.hooks, clock=self.clock).run()
+        return delivered
 
     def worker(self, *, progress: Callable[[int], None] = lambda recipients: None) -> Worker:
         from distributor.addressing import Addressing

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
@@ -134,6 +135,26 @@ def _web_address(value: str) -> str:
     return value.rstrip("/")
 
 
+def _hook_address(value: str) -> str:
+    try:
+        found = urlsplit(value)
+        host = found.hostname or ""
+        _ = found.port
+    except ValueError:
+        found, host = urlsplit(""), ""
+    is_private_enough = found.scheme == "https" or (found.scheme == "http" and _is_loopback(host))
+    if not (is_private_enough and host and value.isprintable() and " " not in value and len(value) <= 500):
+        raise ValueError("is no address to tell anything: it starts with https://, or is on this machine")
+    return value
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _host_and_port(value: str) -> str:
     found = re.fullmatch(r"(?:[^\s:\[\]/]+|\[[0-9a-fA-F:.]+\]):(\d{1,5})", value, re.ASCII)
     if found is None or int(found[1]) > 65535:
@@ -164,6 +185,7 @@ ZoneName = Annotated[str, AfterValidator(_known_zone)]
 Cron = Annotated[str, AfterValidator(_readable_cron)]
 HeaderText = Annotated[str, AfterValidator(_no_header_injection)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+HookAddress = Annotated[str, AfterValidator(_hook_address)]
 MailAddress = Annotated[HeaderText, AfterValidator(_mail_address)]
 Listen = Annotated[str, AfterValidator(_host_and_port)]
 Language = Annotated[str, StringConstraints(pattern=r"^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$")]  # BCP 47
@@ -368,6 +390,43 @@ class Channel(_Table):
     lint: Lint = "warn"
 
 
+HookEvent = Literal[
+    "subscriber.*",
+    "subscriber.subscribed",
+    "subscriber.confirmed",
+    "subscriber.changed",
+    "subscriber.unsubscribed",
+    "subscriber.silenced",
+    "subscriber.erased",
+    "campaign.*",
+    "campaign.awaiting_approval",
+    "campaign.scheduled",
+    "campaign.sending",
+    "campaign.paused",
+    "campaign.done",
+    "campaign.cancelled",
+    "campaign.skipped",
+]
+
+
+class Hook(_Table):
+    """An address that is told what becomes of readers and campaigns."""
+
+    url: HookAddress
+    secret: Annotated[SigningKeys, Field(min_length=1)]  # signs what it is told; of two, both do
+    events: Annotated[tuple[HookEvent, ...], Field(min_length=1)] = ("subscriber.*", "campaign.*")
+    addresses: bool = False  # tell readers' addresses, not only their numbers
+    allow_private: bool = False  # it is in a private network
+
+    def wants(self, event: str) -> bool:
+        return event in self.events or f"{event.partition('.')[0]}.*" in self.events
+
+    @property
+    def is_local(self) -> bool:
+        """Whether it is on this very machine."""
+        return _is_loopback(urlsplit(self.url).hostname or "")
+
+
 class Segment(_Table):
     """Readers who have all of this in common; what is left out is not asked for."""
 
@@ -422,6 +481,7 @@ class Config(_Table):
     newsletters: Mapping[Name, Newsletter] = {}
     channels: Mapping[Name, Channel] = {}
     segments: Mapping[Name, Segment] = {}
+    hooks: Mapping[Name, Hook] = {}
     log: LogSettings = LogSettings()
 
     @property
@@ -600,6 +660,7 @@ def _names_beside(keys: list[str]) -> list[str]:
         "providers": Provider,
         "newsletters": Newsletter,
         "channels": Channel,
+        "hooks": Hook,
         "limits": Limits,
         "dkim": Dkim,
         "webhook": WebhookSettings,

@@ -333,9 +333,10 @@ def _note_where_from(db: Connection, now: datetime, source: Source, detail: str,
         func.coalesce(_incoming.c.confirmed_at, _incoming.c.joined_at, moment),
         _incoming.c.ip,
         _note(detail),
+        null() if source == "import" else subscriber.c.id,  # a million rows are no news of anybody
         is_first=is_first,
     )
-    names = ["address_hash", "subscriber", "list", "what", "source", "at", "ip", "detail"]
+    names = ["address_hash", "subscriber", "list", "what", "source", "at", "ip", "detail", "untold"]
     db.execute(plain_insert(consent).from_select(names, notes))
 
 

@@ -23,8 +23,12 @@ def note(
     evidence: Evidence,
     lists: Iterable[str | None] = (None,),
     detail: str = "",
+    untold: int | None = None,
 ) -> None:
-    """Add one row for each list; None stands for all of them."""
+    """Add one row for each list; None stands for all of them.
+
+    It is news of the subscriber (of *untold*, where the row is not to name them), for `news.pass_on`.
+    """
     rows = [
         {
             "address_hash": address_hash,
@@ -37,6 +41,7 @@ def note(
             "agent": plain(evidence.agent, at_most=300) or None,
             "wording": plain(evidence.wording, at_most=1000) or None,
             "detail": plain("; ".join(filter(None, (detail, evidence.detail))), at_most=500) or None,
+            "untold": untold or subscriber,
         }
         for name in lists
     ]

@@ -169,14 +169,15 @@ def erase(db: Connection, id_: int, *, now: datetime, evidence: Evidence | None 
     hash_ = locked(db, id_)
     if hash_ is None:
         return None
-    blank = dict.fromkeys(("subscriber", "list", "ip", "agent", "wording", "detail"))
+    blank = dict.fromkeys(("subscriber", "list", "ip", "agent", "wording", "detail", "untold"))
     consents = db.execute(update(consent_table).where(consent.of_person(id_, hash_)).values(blank)).rowcount
     subscriptions = db.execute(delete(subscription).where(subscription.c.subscriber == id_)).rowcount
     db.execute(delete(subscriber).where(subscriber.c.replaces == id_))
     db.execute(delete(subscriber).where(subscriber.c.id == id_))
     _suppress(db, hash_, UNSUBSCRIBED, None, now)
     source = evidence.source if evidence else "hand"
-    consent.note(db, "erased", address_hash=hash_, subscriber=None, evidence=Evidence(source=source, at=now))
+    evidence = Evidence(source=source, at=now)
+    consent.note(db, "erased", address_hash=hash_, subscriber=None, evidence=evidence, untold=id_)
     return Proof(
         subscriber=id_,
         address_hash=hash_.hex(),

@@ -142,6 +142,13 @@ consent = Table(
     Column("agent", Text),
     Column("wording", Text),  # what the person saw beside the button
     Column("detail", Text),
+    Column("untold", BigInteger),  # whose it is, until it was passed on; null: it was, or is no news
+)
+Index(
+    "ix_consent_untold",
+    consent.c.id,
+    sqlite_where=consent.c.untold.is_not(None),
+    postgresql_where=consent.c.untold.is_not(None),
 )
 # What is somebody's is found by them; and by the address, what is nobody's yet or any more.
 Index(

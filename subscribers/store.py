@@ -36,6 +36,7 @@ from subscribers.model import (
     Subscription,
     is_disposable,
 )
+from subscribers.news import News, any_untold, pass_on
 from subscribers.people import (
     by_hash,
     everybody,
@@ -62,11 +63,13 @@ __all__ = [
     "Confirmed",
     "Entry",
     "Evidence",
+    "News",
     "Proof",
     "Segment",
     "Subscriber",
     "Subscription",
     "add",
+    "any_untold",
     "ask",
     "ask_change",
     "by_hash",
@@ -89,6 +92,7 @@ __all__ = [
     "list_names",
     "may_be_asked",
     "page",
+    "pass_on",
     "pause",
     "person",
     "personal_data",

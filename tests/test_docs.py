@@ -60,6 +60,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[newsletters.NAME]": config.Newsletter,
     "[channels.NAME]": config.Channel,
     "[segments.NAME]": config.Segment,
+    "[hooks.NAME]": config.Hook,
     "[log]": config.LogSettings,
 }
 

@@ -16,6 +16,7 @@ from distributor.cli import (
     demo,
     explain,
     export,
+    hooks,
     plan,
     preview,
     run,
@@ -47,6 +48,7 @@ app.add_typer(campaigns.app, name="campaigns")
 app.add_typer(subscribers.app, name="subscribers")
 app.add_typer(export.app, name="export")
 app.add_typer(tokens.app, name="tokens")
+app.add_typer(hooks.app, name="hooks")
 app.command("explain")(explain.explain)
 app.command("run")(run.run)
 app.command("worker")(run.worker)

@@ -10,7 +10,7 @@ import ipaddress
 import re
 import socket
 import ssl
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from time import monotonic
@@ -61,8 +61,25 @@ def client(
 
     Proxies of the environment are not used: nobody could check where they take a request.
     """
-    guard = _Guard(limits.allow_private, resolve, network or httpcore.SyncBackend())
-    return httpx.Client(transport=_Transport(guard, verify), headers=HEADERS, trust_env=False)
+    return guarded(
+        allow_private=limits.allow_private, headers=HEADERS, resolve=resolve, network=network, verify=verify
+    )
+
+
+def guarded(
+    *,
+    allow_private: bool,
+    headers: Mapping[str, str],
+    resolve: Resolve = addresses_of,
+    network: httpcore.NetworkBackend | None = None,
+    verify: ssl.SSLContext | bool = True,
+) -> httpx.Client:
+    """A client that connects to public addresses only; each request's connect timeout bounds all of it.
+
+    To any other address it raises Unavailable.
+    """
+    guard = _Guard(allow_private, resolve, network or httpcore.SyncBackend())
+    return httpx.Client(transport=_Transport(guard, verify), headers=headers, trust_env=False)
 
 
 def fetch(http: httpx.Client, url: str, limits: config.Pictures) -> Fetched:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 import orjson
-from sqlalchemy import Connection, Row, func, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Row, func, insert, select, update
 
 from distributor.model import (
     Campaign,
@@ -23,6 +23,7 @@ from distributor.model import (
     Rendition,
     hash_of,
 )
+from distributor.store import outgoing
 from distributor.store.articles import chunks
 from distributor.store.dialect import upsert
 from distributor.store.schema import article, batch, campaign, channel, rendition, rendition_article
@@ -75,6 +76,8 @@ def add_campaign(db: Connection, new: Campaign) -> Campaign | None:
         values = {name: value for name, value in asdict(new).items() if name != "id"}
         found = db.scalar(insert(campaign).values(values).returning(campaign.c.id))
         assert found is not None
+        if new.notice is None:
+            outgoing.note(db, [found], new.state)
     return campaign_of(db, found)
 
 
@@ -164,12 +167,19 @@ def change_state(
     reason: str | None = None,
 ) -> bool:
     """Move a campaign to *state*; False when it was in none of *only_from*."""
-    changed = db.execute(
-        update(campaign)
-        .where(campaign.c.id == campaign_id, campaign.c.state.in_(tuple(only_from)))
-        .values(state=state, reason=reason)
-    )
-    return changed.rowcount > 0
+    is_from = campaign.c.state.in_(tuple(only_from))
+    return move(db, state, campaign.c.id == campaign_id, is_from, reason=reason) > 0
+
+
+def move(db: Connection, state: CampaignState, *those: ColumnElement[bool], **values: Any) -> int:
+    """Bring the campaigns for which *those* hold to a state they are not in; how many there were.
+
+    It is noted for the hooks, unless they are notices, which open and close with every reader who is asked.
+    """
+    moved = update(campaign).where(*those, campaign.c.state != state).values(state=state, **values)
+    rows = db.execute(moved.returning(campaign.c.id, campaign.c.notice)).all()
+    outgoing.note(db, [row.id for row in rows if row.notice is None], state)
+    return len(rows)
 
 
 def keep_rendition(db: Connection, content: Rendition, articles: Mapping[str, int]) -> str:

@@ -144,8 +144,9 @@ def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
         if again:
             ledger.divide(db, campaign_id, row.number, again, due_at=now)
         count += len(again)
-    begun = {"state": CampaignState.SENDING} if count else {}
-    db.execute(update(campaign).where(campaign.c.id == campaign_id).values(tallied=False, **begun))
+    db.execute(update(campaign).where(campaign.c.id == campaign_id).values(tallied=False))
+    if count:
+        campaigns.move(db, CampaignState.SENDING, campaign.c.id == campaign_id)
     return count
 
 

@@ -40,6 +40,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.sql.dml import ReturningUpdate
 
 from distributor.model import Answer, Batch, CampaignState, DeliveryState
+from distributor.store import campaigns
 from distributor.store.articles import chunks
 from distributor.store.schema import batch, campaign, delivery, fact
 from subscribers.schema import Instant
@@ -136,7 +137,7 @@ def _begin(db: Connection, campaign_id: int) -> None:
         .with_for_update(skip_locked=True)
         .scalar_subquery()
     )
-    db.execute(update(campaign).where(campaign.c.id == begun).values(state=CampaignState.SENDING))
+    campaigns.move(db, CampaignState.SENDING, campaign.c.id == begun)
 
 
 def is_state(*states: DeliveryState) -> ColumnElement[bool]:
@@ -593,8 +594,7 @@ def close_finished(db: Connection, campaign_id: int | None = None) -> bool:
     if not found:
         return False
     # Locked first and looked at again now: what a person queued meanwhile is not in the first look.
-    done = update(campaign).where(campaign.c.id.in_(found), _is_over()).values(state=CampaignState.DONE)
-    return db.execute(done).rowcount > 0
+    return campaigns.move(db, CampaignState.DONE, campaign.c.id.in_(found), _is_over()) > 0
 
 
 @cache

@@ -332,6 +332,43 @@ heard = Table(
 )
 Index("ix_heard_heard_at", heard.c.heard_at)
 
+# States that campaigns came to, until they are passed on to the hooks that want to know.
+news = Table(
+    "news",
+    metadata,
+    Column("number", Identity, primary_key=True),
+    Column("campaign", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+)
+
+# What is to be told, one hook each. It names readers by number; their address is looked up when it is told.
+outgoing = Table(
+    "outgoing",
+    metadata,
+    Column("number", Identity, primary_key=True),
+    Column("hook", Text, nullable=False),  # its name in the configuration
+    Column("id", Text, nullable=False),  # the same at every attempt, and at every hook
+    Column("type", Text, nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("occurred_at", Instant, nullable=False),
+    Column("kept_at", Instant, nullable=False),
+    Column("state", Text, nullable=False, default="waiting"),
+    Column("attempt", Integer, nullable=False, default=0),
+    Column("due_at", Instant, nullable=False),  # while it is being told: when it may be told again
+    Column("reason", Text),
+    UniqueConstraint("hook", "id"),
+    CheckConstraint("state IN ('waiting', 'told', 'given up')", name="state"),
+)
+Index(
+    "ix_outgoing_waiting",
+    outgoing.c.hook,
+    outgoing.c.due_at,
+    outgoing.c.number,
+    sqlite_where=outgoing.c.state == "waiting",
+    postgresql_where=outgoing.c.state == "waiting",
+)
+Index("ix_outgoing_kept_at", outgoing.c.kept_at)
+
 # Who may use the API. Of a token only its hash is known.
 api_token = Table(
     "api_token",

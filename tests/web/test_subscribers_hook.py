@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import subprocess
+import sys
 from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,14 +27,14 @@ from standardwebhooks.webhooks import Webhook
 from distributor.app import App
 from distributor.config import load
 from distributor.errors import Unreadable
-from distributor.reception import Told
+from distributor.reception import Told, Wish
 from distributor.store.schema import heard
 from distributor.web.messages import told_by
 from subscribers import store as audience
 from subscribers.model import Evidence
 from subscribers.schema import consent
 from tests.web.reports import endpoint
-from tests.workspace import MONDAY, Clock, leave, mails, subscribe, text_of
+from tests.workspace import MONDAY, Clock, leave, mails, opened, subscribe, text_of, workspace
 
 ADA = "ada@example.org"
 SECRET, OLD = ("whsec_" + b64encode(32 * letter).decode() for letter in (b"n", b"o"))
@@ -300,6 +302,40 @@ def test_what_is_lost_on_the_way_to_the_disk_is_done_the_next_time(site: tuple[A
     assert notes(app) == []
     assert say(client, "unsubscribe").text == "Done.\n"
     assert notes(app) == ["suppressed"]
+
+
+@pytest.mark.parametrize("moment", ["before the commit", "after it"])
+def test_killed_at_any_moment_it_is_done_once(tmp_path: Path, database_url: str, clock: Clock, moment: str):
+    """Doing and remembering are kept together or not at all, so sent again it is done once in the end."""
+    with opened(workspace(tmp_path, database=database_url), clock) as app:
+        app.scan()
+        subscribe(app, ADA)
+        program = (
+            f"from tests.web.test_subscribers_hook import hear; hear({str(app.config.path)!r}, {moment!r})"
+        )
+        run = subprocess.run([sys.executable, "-c", program], cwd=Path(__file__).parents[2], check=False)
+        assert run.returncode == -signal.SIGKILL
+        was_done = "unsubscribed" in notes(app)
+        assert was_done == (moment == "after it")
+        assert app.reception.hear("msg_1", LEAVING) != was_done
+        assert notes(app).count("unsubscribed") == 1
+
+
+LEAVING = Told(
+    what="unsubscribe",
+    wish=Wish(address=ADA, newsletters=("morning",)),
+    evidence=Evidence(source="webhook", at=MONDAY),
+)
+
+
+def hear(path: str, moment: str) -> None:
+    """For a process that is killed."""
+    app = App(load(Path(path), {}))
+    _ = app.reception  # whatever that writes is written before
+    if moment == "before the commit":
+        event.listen(app.database.engine, "commit", lambda _connection: os.kill(os.getpid(), signal.SIGKILL))
+    app.reception.hear("msg_1", LEAVING)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def test_the_database_being_away_is_no_loss(tmp_path: Path, clock: Clock):
