@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from distributor.editions import EVERYBODY
 from distributor.planning.pacing import midnight_after
+from distributor.planning.places import next_slot
 from distributor.planning.slots import due_cadences, slots_after, slots_between
 from distributor.store import accounts, campaigns
 from distributor.store import articles as article_store
@@ -54,8 +55,13 @@ def next_due_at(app: App, *, after: datetime) -> datetime | None:
 
 
 def _next_slots(app: App, after: datetime) -> Iterator[datetime | None]:
-    for newsletter in app.config.newsletters.values():
-        yield next(slots_after(newsletter.schedule, app.editions.zone(newsletter), after), None)
+    for name, newsletter in app.config.newsletters.items():
+        if newsletter.is_by_place:
+            with app.database.read() as db:
+                served = audience.marks(db, name)
+            yield next_slot(app.editions.timetable(name), served, after)
+        else:
+            yield next(slots_after(newsletter.schedule, app.editions.zone(newsletter), after), None)
 
 
 def _next_days(app: App, after: datetime) -> Iterator[datetime]:

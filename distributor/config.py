@@ -40,6 +40,8 @@ from distributor.vendors import ACCOUNT_SETTINGS, COMMON, NETWORKS, OUTBOX, VEND
 
 FILE_NAME = "distributor.toml"
 
+SUBSCRIBER = "subscriber"  # for a newsletter's time zone: each reader's own
+
 Cadence = Literal["instant", "daily", "weekly", "monthly"]
 Lint = Literal[
     "warn", "block", "off"
@@ -52,6 +54,10 @@ def _known_zone(name: str) -> str:
     except (OSError, ValueError, KeyError) as error:
         raise ValueError(f"{name[:60]!r} is no time zone; write one like Europe/Berlin or UTC") from error
     return name
+
+
+def _known_zone_or_readers(name: str) -> str:
+    return name if name == SUBSCRIBER else _known_zone(name)
 
 
 def _readable_cron(expression: str) -> str:
@@ -182,6 +188,7 @@ def _signing_key(value: SecretStr) -> SecretStr:
 
 
 ZoneName = Annotated[str, AfterValidator(_known_zone)]
+ZoneOfReaders = Annotated[str, AfterValidator(_known_zone_or_readers)]
 Cron = Annotated[str, AfterValidator(_readable_cron)]
 HeaderText = Annotated[str, AfterValidator(_no_header_injection)]
 WebAddress = Annotated[str, AfterValidator(_web_address)]
@@ -309,7 +316,7 @@ class Newsletter(_Table):
     description: str = ""
     providers: tuple[str, ...] = Field(min_length=1)
     schedule: Cron
-    timezone: ZoneName | None = None  # default: the site's
+    timezone: ZoneOfReaders | None = None  # default: the site's; "subscriber": each reader's own
     cadences: tuple[Cadence, ...] = ("instant", "daily", "weekly", "monthly")
     topics: Mapping[
         Topic, Annotated[tuple[str, ...], Field(min_length=1)]
@@ -328,6 +335,11 @@ class Newsletter(_Table):
         20, ge=0, le=1000
     )  # percent: a larger change of the readers' number asks first
     lint: Lint = "warn"
+
+    @property
+    def is_by_place(self) -> bool:
+        """Whether its editions come at each reader's own hour, in their own zone."""
+        return self.timezone == SUBSCRIBER
 
     @model_validator(mode="before")
     @classmethod

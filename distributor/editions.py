@@ -18,8 +18,9 @@ from sqlalchemy import Connection
 from distributor.articles.shelf import Shelf
 from distributor.config import Config, Newsletter
 from distributor.errors import Conflict, NotFound
-from distributor.model import BREAKING, Article, Campaign, CampaignState, Digest, Picture, Publication
-from distributor.planning import selection, slots
+from distributor.model import BREAKING, Article, Campaign, CampaignState, Digest, Due, Picture, Publication
+from distributor.planning import places, selection, slots
+from distributor.planning.places import Timetable
 from distributor.planning.selection import Reader
 from distributor.planning.slots import Slot
 from distributor.rendering.digest import digest
@@ -51,6 +52,8 @@ class Order:
     only: tuple[str, ...] = ()  # keys of articles sent by themselves, whatever readers' positions
     subscriber: int | None = None  # only this reader
     segment: Segment | None = None  # only these readers
+    due: tuple[Due, ...] = ()  # only readers of these places, where each has their own time
+    zone: str | None = None  # in which days are told; None: the site's
     priority: int = DIGEST
     is_asked_for: bool = False  # by a person, who was told whatever is unusual about it
     is_welcome: bool = False  # only what lies before its reader's position, so that no later edition has it
@@ -115,6 +118,7 @@ class Editions:
         self._pictures = pictures
         self._environment = environment
         self._batch_size = batch_size
+        self._timetables: dict[str, Timetable] = {}
 
     # --- what is due ---
 
@@ -126,7 +130,8 @@ class Editions:
         for name, newsletter in self._config.newsletters.items():
             if row := known.get(name):
                 orders += self._breaking(name, newsletter, now, start=row.start)
-                orders += self._scheduled(name, newsletter, now, handled_at=row.handled_at)
+                scheduled = self._by_place if newsletter.is_by_place else self._scheduled
+                orders += scheduled(name, newsletter, now, handled_at=row.handled_at)
         return orders
 
     def _scheduled(
@@ -138,6 +143,39 @@ class Editions:
         )
         for slot in found:
             yield self._order(name, slot, zone)
+
+    def _by_place(
+        self, name: str, newsletter: Newsletter, now: datetime, *, handled_at: datetime
+    ) -> Iterable[Order]:
+        """What is due in each place that readers have, by their own clocks."""
+        timetable = self.timetable(name)
+        with self._database.read() as db:
+            lacks = audience_store.lacks_places(db, name)
+        if lacks:
+            with self._database.write() as db:
+                audience_store.ensure_places(db, name, last_slot=timetable.last, since=handled_at, now=now)
+        with self._database.read() as db:
+            marks = audience_store.marks(db, name)
+        for slot, due in places.due(timetable, marks, now=now, catch_up=newsletter.catch_up).items():
+            with self._database.read() as db:
+                is_taken = campaigns.campaign_at(db, name, slot.key) is not None
+            yield Order(
+                name=name,
+                # Who came to this place after its slot is served late, and by an edition of their own.
+                slot=f"{slot.key} late {now:%Y-%m-%dT%H:%M:%S.%fZ}" if is_taken else slot.key,
+                due_at=slot.at,
+                cadences=tuple(sorted({one.cadence for one in due})),
+                handled_at=slot.at,
+                due=tuple(due),
+                zone=timetable.zone(due[0].place).key,
+            )
+
+    def timetable(self, name: str) -> Timetable:
+        """A newsletter's schedule, as it is read in each place."""
+        if name not in self._timetables:
+            newsletter = self.newsletter(name)
+            self._timetables[name] = Timetable(newsletter.schedule, self.zone(newsletter))
+        return self._timetables[name]
 
     def _order(self, name: str, slot: Slot, zone: ZoneInfo) -> Order:
         return Order(
@@ -165,7 +203,9 @@ class Editions:
             yield self.single(name, [(id_, article)], now, cadences=("instant",), slot=slot)
 
     def zone(self, newsletter: Newsletter) -> ZoneInfo:
-        return ZoneInfo(newsletter.timezone or self._publication.timezone)
+        """The newsletter's time zone; the site's, where it is each reader's own."""
+        own = None if newsletter.is_by_place else newsletter.timezone
+        return ZoneInfo(own or self._publication.timezone)
 
     # --- what a person asks for ---
 
@@ -270,7 +310,9 @@ class Editions:
         audience = self._audience(db, order, row.start, now)
         counted = freezing.cohorts(db, audience)
         awake = (cohort.position for cohort in counted if not cohort.is_paused)
-        beyond = min(awake, default=row.start)
+        # A place where nobody reads is served through all there is, without looking at it.
+        nobody = article_store.last_sequence(db) if order.due else row.start
+        beyond = min(awake, default=nobody)
         told = self._candidates(db, order, now, beyond=beyond)
         told, through = _up_to_its_slot(order, told, now, last=article_store.last_sequence(db))
         received = self._received(db, counted)
@@ -312,6 +354,9 @@ class Editions:
             at=now,
             subscriber=order.subscriber,
             segment=order.segment,
+            has_places=audience_store.has_places(db, order.name),
+            due=order.due,
+            slot_at=order.handled_at,
         )
         if order.only:
             overlapping = campaigns.carrying(db, order.name, self._shelf.ids(db, order.only).values())
@@ -372,7 +417,7 @@ class Editions:
             with self._database.read() as db:
                 body = self._shelf.body(db, articles[0])
         return digest(
-            self._publication,
+            replace(self._publication, timezone=order.zone) if order.zone else self._publication,
             newsletter,
             articles,
             banners,
@@ -413,6 +458,9 @@ class Editions:
         ]
         if order.only and not shares:
             return None  # who might want it later can still be sent it
+        if order.due and not draft.cohorts:  # a slot of places where nobody reads now leaves no trace
+            freezing.move_positions(db, draft.audience, held=(), through=draft.through)
+            return None
         contents = [rendered[choice] for choice in draft.chosen()]
         campaign = campaigns.add_campaign(db, self._campaign(order, draft, contents, now))
         if campaign is None:

@@ -171,6 +171,15 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Due:
+    """A place and a cadence whose readers a slot serves, but for those who were served since *begin*."""
+
+    place: str  # as `subscribers.schema` writes it
+    cadence: str
+    begin: datetime  # of the window that the slot is in, aware, UTC
+
+
 class EventType(StrEnum):
     """What a provider reports of a message that it took; the field's own words."""
 

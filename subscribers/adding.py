@@ -166,6 +166,8 @@ def add_rows(
             _suppress(db, now)
         known = _known(db)
         missing = len(staged) - blocked - known.left - known.alive
+        if known.left or known.alive:
+            _keep_places(db)
         _write_people(db, now)
         if missing:
             _note_where_from(db, now, source, detail, is_first=not known.left and not known.alive)
@@ -279,6 +281,21 @@ def _known(db: Connection) -> _Known:
 
 def _of_place() -> ColumnElement[bool]:
     return and_(subscription.c.list == _incoming.c.list, subscription.c.subscriber == subscriber.c.id)
+
+
+def _keep_places(db: Connection) -> None:
+    """Let those who move to another zone or hour keep the places they have on all their lists."""
+    movers = (
+        select(subscriber.c.id)
+        .join(_incoming, _incoming.c.address_hash == subscriber.c.address_hash)
+        .where(
+            _incoming.c.is_person,
+            ~_incoming.c.is_blocked,
+            or_(*(_differs(_incoming.c[name], subscriber.c[name]) for name in ("timezone", "hour"))),
+        )
+    )
+    if db.execute(movers.limit(1)).first():
+        lists.keep_places(db, movers)
 
 
 def _write_people(db: Connection, now: datetime) -> None:

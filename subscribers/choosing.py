@@ -90,6 +90,8 @@ def _change_person(db: Connection, id_: int, said: dict[str, Any]) -> list[str]:
     }
     before = db.execute(select(subscriber).where(subscriber.c.id == id_)).one()._mapping
     values = {name: value for name, value in values.items() if before[name] != value}
+    if {"timezone", "hour"} & values.keys():
+        lists.keep_places(db, select(subscriber.c.id).where(subscriber.c.id == id_))
     if values:
         db.execute(update(subscriber).where(subscriber.c.id == id_).values(values))
     return sorted(values)

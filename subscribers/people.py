@@ -12,9 +12,9 @@ from sqlalchemy.engine import Row
 
 from subscribers import segments
 from subscribers.model import UNSUBSCRIBED, Subscriber, Subscription, address_hash, normal_address
-from subscribers.schema import Instant, list_, position, subscriber, subscription, suppression
+from subscribers.schema import Instant, list_, subscriber, subscription, suppression
 from subscribers.segments import Segment
-from subscribers.sql import among, among_value, in_force
+from subscribers.sql import among, among_value, common_position, in_force
 
 
 def find(db: Connection, address: str, *, now: datetime) -> Subscriber | None:
@@ -110,14 +110,10 @@ def page(
 
 def _with_subscriptions(db: Connection, rows: Sequence[Row[Any]], now: datetime) -> Iterator[Subscriber]:
     places: dict[int, list[Subscription]] = {}
-    stands = func.coalesce(subscription.c.served_through, position.c.served_through, 0)
+    stands = func.coalesce(subscription.c.served_through, common_position(), 0)
     for row in db.execute(
         select(subscription, list_.c.name, stands.label("stands"))
         .join(list_, list_.c.id == subscription.c.list)
-        .outerjoin(
-            position,
-            (position.c.list == subscription.c.list) & (position.c.cadence == subscription.c.cadence),
-        )
         .where(subscription.c.subscriber.in_([row.id for row in rows]))
         .order_by(list_.c.name)
     ):

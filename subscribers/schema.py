@@ -9,6 +9,7 @@ from sqlalchemy import (
     BigInteger,
     CheckConstraint,
     Column,
+    Computed,
     Dialect,
     ForeignKey,
     Index,
@@ -49,6 +50,8 @@ metadata = MetaData(
 # BIGINT counts in PostgreSQL, and INTEGER is what SQLite needs to number rows by itself.
 Identity = BigInteger().with_variant(Integer, "sqlite")
 
+PLACE = "rtrim(coalesce(timezone, '') || ' ' || coalesce(CAST(hour AS TEXT), ''))"
+
 subscriber = Table(
     "subscriber",
     metadata,
@@ -61,6 +64,9 @@ subscriber = Table(
     Column("attributes", JSON(none_as_null=True)),
     Column("created_at", Instant, nullable=False),
     Column("hour", Integer),  # 0 to 23: the hour of their own day at which they want digests
+    # When they want digests: a zone and an hour of its day, "Europe/Berlin 7". Either may be missing; empty
+    # is when everybody gets them.
+    Column("place", Text, Computed(PLACE)),
     Column("asked_at", Instant),  # when the address was last sent a question
     # The row only keeps a new address of that subscriber until it is confirmed, and is nobody by itself.
     Column("replaces", ForeignKey("subscriber.id")),
@@ -72,6 +78,8 @@ Index(
     postgresql_where=subscriber.c.replaces.is_not(None),
 )
 
+Index("ix_subscriber_place", subscriber.c.place)
+
 list_ = Table(
     "list",
     metadata,
@@ -79,14 +87,17 @@ list_ = Table(
     Column("name", Text, nullable=False, unique=True),
 )
 
-# How far each cadence of a list has been served. Nearly every subscription stands exactly there, so one row
-# moves for all of them: a subscription has a number of its own only while it differs.
+# How far each cadence of a list has been served, and by which slot; of a list whose editions come at readers'
+# own times, in each place. Nearly every subscription stands exactly there, so one row moves for all of them:
+# a subscription has a number of its own only while it differs.
 position = Table(
     "position",
     metadata,
     Column("list", ForeignKey("list.id"), primary_key=True),
     Column("cadence", Text, primary_key=True),
+    Column("place", Text, primary_key=True, server_default=""),
     Column("served_through", BigInteger, nullable=False),
+    Column("served_at", Instant),  # the last slot that served it; null: none did
     sqlite_with_rowid=False,
 )
 
@@ -99,6 +110,7 @@ subscription = Table(
     Column("cadence", Text, nullable=False),
     Column("topics", Text, nullable=False),  # sorted, with commas between; empty: everything
     Column("served_through", BigInteger),  # null: as the position of its cadence
+    Column("served_at", Instant),  # of who moved to another zone or hour since; null: as that position
     Column("created_at", Instant, nullable=False),
     Column("asked_at", Instant),  # a form asked for it, and its reader did not answer yet
     Column("confirmed_at", Instant),
@@ -115,6 +127,14 @@ Index(
     subscription.c.subscriber,
     sqlite_where=subscription.c.served_through.is_not(None),
     postgresql_where=subscription.c.served_through.is_not(None),
+)
+
+Index(
+    "ix_subscription_moved",
+    subscription.c.list,
+    subscription.c.subscriber,
+    sqlite_where=subscription.c.served_at.is_not(None),
+    postgresql_where=subscription.c.served_at.is_not(None),
 )
 
 suppression = Table(

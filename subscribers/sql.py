@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ARRAY,
@@ -22,6 +22,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql, sqlite
 
 from subscribers.schema import position, suppression
+
+T = TypeVar("T")
 
 
 def insert(db: Connection, table: Any) -> Any:
@@ -40,15 +42,34 @@ def in_force(now: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
 
 
 def common_position() -> ColumnElement[int]:
-    """Where the cadence of a subscription stands; to be used where `subscription` is in the statement.
+    """Where the cadence of a subscription stands; to be used where `subscription` is in the statement."""
+    return _of_its_place(position.c.served_through)
 
-    Its columns are written out: in ON CONFLICT … SET, SQLAlchemy would bring in the whole table once more.
+
+def common_slot() -> ColumnElement[datetime | None]:
+    """The last slot that served the cadence of a subscription; to be used as `common_position`."""
+    return _of_its_place(position.c.served_at)
+
+
+def _of_its_place(wanted: ColumnElement[T]) -> ColumnElement[T]:
+    """What the position of its reader's place says, or else that of everybody.
+
+    Columns are written out: in ON CONFLICT … SET, SQLAlchemy would bring in the whole tables once more.
     """
     on_list: ColumnElement[int] = literal_column("subscription.list")
     its_cadence: ColumnElement[str] = literal_column("subscription.cadence")
+    its_place: ColumnElement[str] = literal_column(
+        "(SELECT its.place FROM subscriber AS its WHERE its.id = subscription.subscriber)"
+    )
     return (
-        select(position.c.served_through)
-        .where(position.c.list == on_list, position.c.cadence == its_cadence)
+        select(wanted)
+        .where(
+            position.c.list == on_list,
+            position.c.cadence == its_cadence,
+            position.c.place.in_([literal_column("''"), its_place]),
+        )
+        .order_by(position.c.place.desc())
+        .limit(1)
         .scalar_subquery()
     )
 

@@ -48,11 +48,12 @@ def slots_between(schedule: str, zone: ZoneInfo, after: datetime, until: datetim
     moments = list(takewhile(lambda at: at <= until, islice(slots_after(schedule, zone, after), MOST_SLOTS)))
     if not moments:
         return []
-    before = _slot_before(schedule, zone, moments[0])
+    before = slot_before(schedule, zone, moments[0])
     return [Slot(at=at, previous=previous) for previous, at in zip([before, *moments], moments, strict=False)]
 
 
-def _slot_before(schedule: str, zone: ZoneInfo, moment: datetime) -> datetime:
+def slot_before(schedule: str, zone: ZoneInfo, moment: datetime) -> datetime:
+    """The last of the schedule's moments before *moment*, in UTC."""
     backwards = (found.astimezone(UTC) for found in CronSim(schedule, moment.astimezone(zone), reverse=True))
     # Backwards too, a time that the clock skips is due after the gap, which is where *moment* may stand.
     return next(at for at in backwards if at < moment)

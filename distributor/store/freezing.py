@@ -12,11 +12,14 @@ from typing import Any
 
 import orjson
 from sqlalchemy import (
+    CTE,
     BigInteger,
     ColumnElement,
     Connection,
     Integer,
+    ScalarSelect,
     Select,
+    Subquery,
     and_,
     case,
     column,
@@ -28,16 +31,18 @@ from sqlalchemy import (
     table,
     text,
     update,
+    values,
 )
 from sqlalchemy import Text as TextType
 
 from distributor.errors import DatabaseError
-from distributor.model import DeliveryState
+from distributor.model import DeliveryState, Due
 from distributor.store.articles import chunks
 from distributor.store.schema import batch, delivery
 from subscribers import segments
-from subscribers.schema import list_, position, subscriber, subscription
+from subscribers.schema import Instant, list_, position, subscriber, subscription
 from subscribers.segments import Segment
+from subscribers.sql import common_position
 
 REACHED = (
     "queued",
@@ -58,6 +63,9 @@ class Audience:
     overlapping: tuple[int, ...] = ()  # campaigns whose recipients are told apart
     subscriber: int | None = None  # only this one
     segment: Segment | None = None  # only these
+    has_places: bool = False  # its readers stand each where their own place does
+    due: tuple[Due, ...] = ()  # only readers of these places, who were not served in this window
+    slot_at: datetime | None = None  # the slot that it is for
 
     @property
     def runs_ahead(self) -> bool:
@@ -124,31 +132,81 @@ def lowest_position(db: Connection, audience: Audience) -> int:
 
 
 def _readers(audience: Audience) -> Select[Any]:
-    stands = func.coalesce(subscription.c.served_through, position.c.served_through, 0)
-    query = (
-        select(
-            subscription.c.subscriber,
-            subscription.c.topics,
-            case((stands > audience.start, stands), else_=audience.start).label("position"),
-            case((_is_paused(audience), PAUSED), else_=_received(audience.overlapping)).label("received"),
-        )
-        .outerjoin(
-            position,
-            and_(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence),
-        )
-        .where(
-            subscription.c.list
-            == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery(),
-            subscription.c.state == "confirmed",
-            subscription.c.cadence.in_(audience.cadences),
-        )
-    )
+    on_list = subscription.c.list == _list(audience)
+    query = select(
+        subscription.c.subscriber,
+        subscription.c.topics,
+        _from_start(audience, _stands(audience)).label("position"),
+        case((_is_paused(audience), PAUSED), else_=_received(audience.overlapping)).label("received"),
+    ).where(on_list, subscription.c.state == "confirmed")
+    query = _at_their_place(query, audience) if audience.due else _wherever_they_are(query, audience)
     if audience.subscriber is not None:
         query = query.where(subscription.c.subscriber == audience.subscriber)
     if audience.segment is not None:
         chosen = select(subscriber.c.id).where(segments.where(audience.segment, now=audience.at))
         query = query.where(subscription.c.subscriber.in_(chosen))
     return query
+
+
+def _list(audience: Audience) -> ScalarSelect[Any]:
+    return select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery()
+
+
+def _from_start(audience: Audience, stands: ColumnElement[int]) -> ColumnElement[int]:
+    return case((stands > audience.start, stands), else_=audience.start)
+
+
+def _stands(audience: Audience) -> ColumnElement[int]:
+    """Where a reader stands; `position` is in the statement, unless each is looked up at their place."""
+    is_looked_up = audience.has_places and not audience.due
+    common = common_position() if is_looked_up else position.c.served_through
+    return func.coalesce(subscription.c.served_through, common, 0)
+
+
+def _wherever_they_are(query: Select[Any], audience: Audience) -> Select[Any]:
+    query = query.where(subscription.c.cadence.in_(audience.cadences))
+    if audience.has_places:
+        return query.select_from(subscription)
+    usual = and_(
+        position.c.list == subscription.c.list,
+        position.c.cadence == subscription.c.cadence,
+        position.c.place == "",
+    )
+    return query.select_from(subscription).outerjoin(position, usual)
+
+
+def _at_their_place(query: Select[Any], audience: Audience) -> Select[Any]:
+    """Those whom a slot serves now: their last one lies before the window that it is in."""
+    due = _due(audience)
+    served_at = func.coalesce(subscription.c.served_at, position.c.served_at)
+    return (
+        query.add_columns(
+            (position.c.served_at < due.c.begin).label("is_in_step"),  # their position moves on with them
+            position.c.served_through.label("common"),
+        )
+        .select_from(due)
+        .join(subscriber, subscriber.c.place == due.c.place)
+        .join(
+            subscription,
+            and_(subscription.c.subscriber == subscriber.c.id, subscription.c.cadence == due.c.cadence),
+        )
+        .join(position, _of_due(due, audience))
+        .where(served_at < due.c.begin)
+    )
+
+
+def _due(audience: Audience) -> CTE:
+    rows = [(one.place, one.cadence, one.begin) for one in audience.due]
+    columns = (column("place", TextType), column("cadence", TextType), column("begin", Instant))
+    return values(*columns, name="due").data(rows).cte("due")
+
+
+def _of_due(due: CTE, audience: Audience) -> ColumnElement[bool]:
+    return and_(
+        position.c.list == _list(audience),
+        position.c.place == due.c.place,
+        position.c.cadence == due.c.cadence,
+    )
 
 
 def _is_paused(audience: Audience) -> ColumnElement[bool]:
@@ -320,17 +378,23 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
 
     So does whoever takes a break.
     """
-    on_list = (
-        subscription.c.list == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery()
-    )
     readers = _readers(audience).subquery()
     stays = or_(readers.c.received == PAUSED, *(_is_of(readers.c, cohort) for cohort in held))
-    if audience.runs_ahead:
+    if audience.due:
+        _move_places(db, audience, readers, stays, through)
+    elif audience.runs_ahead:
         served = select(readers.c.subscriber).where(~stays)
-        alone = and_(on_list, subscription.c.subscriber.in_(served))
+        alone = and_(subscription.c.list == _list(audience), subscription.c.subscriber.in_(served))
         db.execute(update(subscription).where(alone).values(served_through=through))
-        return
-    # Those who stay get a position of their own before the common one moves on; the others lose theirs.
+    else:
+        _move_everybody(db, audience, readers, stays, through)
+
+
+def _move_everybody(
+    db: Connection, audience: Audience, readers: Subquery, stays: ColumnElement[bool], through: int
+) -> None:
+    """Those who stay get a position of their own before the common one moves on; the others lose theirs."""
+    on_list = subscription.c.list == _list(audience)
     staying = select(readers.c.subscriber).where(stays)
     own = (
         select(readers.c.position).where(readers.c.subscriber == subscription.c.subscriber).scalar_subquery()
@@ -340,6 +404,7 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
         .where(on_list, subscription.c.subscriber.in_(staying), subscription.c.served_through.is_(None))
         .values(served_through=own)
     )
+    is_slot = audience.slot_at is not None
     db.execute(
         update(subscription)
         .where(
@@ -350,28 +415,56 @@ def move_positions(db: Connection, audience: Audience, *, held: Iterable[Cohort]
             subscription.c.cadence.in_(audience.cadences),
             subscription.c.subscriber.not_in(staying),
         )
-        .values(served_through=_unless_common(through))
+        .values(
+            served_through=case((common_position() > through, literal(through, BigInteger)), else_=None),
+            **({"served_at": None} if is_slot else {}),
+        )
     )
+    common = and_(position.c.list == _list(audience), position.c.cadence.in_(audience.cadences))
+    db.execute(
+        update(position).where(common, position.c.served_through < through).values(served_through=through)
+    )
+    if is_slot:
+        db.execute(update(position).where(common).values(served_at=audience.slot_at))
+
+
+def _move_places(
+    db: Connection, audience: Audience, readers: Subquery, stays: ColumnElement[bool], through: int
+) -> None:
+    """As for everybody; but readers may stand before or beyond the others of a place that they moved to."""
+    own = subscription.c
+    theirs = (own.list == _list(audience), own.subscriber == readers.c.subscriber)
+    slot_at = literal(audience.slot_at, Instant)
+    db.execute(
+        update(subscription)
+        .where(*theirs, stays, or_(own.served_through.is_(None), own.served_at.is_not(None)))
+        .values(served_through=readers.c.position, served_at=case((own.served_at.is_not(None), slot_at)))
+    )
+    joins = and_(readers.c.is_in_step, readers.c.common <= through)
+    db.execute(
+        update(subscription)
+        .where(*theirs, ~stays, or_(own.served_through.is_not(None), own.served_at.is_not(None)))
+        .values(
+            served_through=case(
+                (own.served_through > through, own.served_through),
+                (joins, None),
+                else_=literal(through, BigInteger),
+            ),
+            served_at=case((readers.c.is_in_step, None), else_=slot_at),
+        )
+    )
+    due = _due(audience)
     db.execute(
         update(position)
-        .where(
-            position.c.list
-            == select(list_.c.id).where(list_.c.name == audience.newsletter).scalar_subquery(),
-            position.c.cadence.in_(audience.cadences),
-            position.c.served_through < through,
+        .where(_of_due(due, audience), position.c.served_at < due.c.begin)
+        .values(
+            served_through=case(
+                (position.c.served_through < through, literal(through, BigInteger)),
+                else_=position.c.served_through,
+            ),
+            served_at=slot_at,
         )
-        .values(served_through=through)
     )
-
-
-def _unless_common(through: int) -> ColumnElement[int | None]:
-    """*through*, where the common position lies beyond it, as it may after a slot that was caught up on."""
-    common = (
-        select(position.c.served_through)
-        .where(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence)
-        .scalar_subquery()
-    )
-    return case((common > through, literal(through, BigInteger)), else_=None)
 
 
 def _is_of(readers: Any, cohort: Cohort) -> ColumnElement[bool]:

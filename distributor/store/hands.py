@@ -26,7 +26,8 @@ from distributor.store.freezing import REACHED
 from distributor.store.ledger import is_state
 from distributor.store.schema import article as article_table
 from distributor.store.schema import batch, campaign, delivery, rendition_article
-from subscribers.schema import list_, position, subscription
+from subscribers.schema import list_, subscription
+from subscribers.sql import common_position
 
 
 def hold(db: Connection, campaign_id: int) -> None:
@@ -100,11 +101,7 @@ def _move_back(db: Connection, campaign_id: int, rendition: str, recipients: Seq
     newsletter = select(list_.c.id).where(list_.c.name == its_channel).scalar_subquery()
     if first is None:
         return
-    stands = (
-        select(func.coalesce(subscription.c.served_through, position.c.served_through))
-        .where(position.c.list == subscription.c.list, position.c.cadence == subscription.c.cadence)
-        .scalar_subquery()
-    )
+    stands = func.coalesce(subscription.c.served_through, common_position())
     db.execute(
         update(subscription)
         .where(subscription.c.list == newsletter, subscription.c.subscriber.in_(recipients), stands >= first)

@@ -202,7 +202,7 @@ def test_everybody_is_streamed_by_page(db: Connection):
     people = list(store.everybody(db, now=NOW, page_size=10))
     assert [person.id for person in people] == sorted(person.id for person in people)
     assert len({person.address for person in people}) == 26
-    assert 3 <= sum("FROM subscriber" in text for text in statements) <= 4
+    assert 3 <= sum(text.startswith("SELECT subscriber.id") for text in statements) <= 4
     assert [p.address for p in store.everybody(db, now=NOW, name="weekend", page_size=1)] == [
         "r3@example.org",
         "w@example.org",
