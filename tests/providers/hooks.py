@@ -7,12 +7,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from typing import Any, Protocol
 
 from distributor.config import Provider
 from distributor.model import Event
 from distributor.providers.by_type import webhook
 from distributor.providers.protocol import Hook, Webhook
+from distributor.vendors import VENDORS
 
 NOW = datetime(2026, 6, 1, 7, tzinfo=UTC)
 KEY = "7-1-abcdef01"  # the delivery that the examples are of
@@ -88,6 +90,18 @@ class Reported:
 
     def hook(self, *told: Any, secret: str = NEW, at: datetime = NOW) -> Hook:
         return self.signed(self.body(*told), secret, at)
+
+
+# Every vendor, and those that come in another way besides, which has another name in the vendor's tests.
+OTHER_WAYS = ("brevo BY_TOKEN", "ses EVENT_BRIDGE", "sparkpost BY_TOKEN")
+NAMES = sorted([*(name for name, vendor in VENDORS.items() if vendor.hook), *OTHER_WAYS])
+
+
+def described(name: str) -> Reported:
+    """A vendor's webhook as its own test module describes it."""
+    module, _, way = name.partition(" ")
+    found: Reported = getattr(import_module(f"tests.providers.test_{module}"), way or "REPORTED")
+    return found
 
 
 def encoded(told: Any) -> bytes:

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from distributor.vendors import VENDORS
 from tests.providers.hooks import (
     HOSTILE,
     KEY,
+    NAMES,
     NEW,
     NOT_EVENTS,
     NOW,
@@ -36,22 +36,14 @@ from tests.providers.hooks import (
     InHeader,
     Reported,
     can_be_kept,
+    described,
     encoded,
     spoiled,
     with_value,
 )
 
 WEBHOOKS = Path(__file__).parents[2] / "docs/webhooks.md"
-OTHER_WAYS = ("brevo BY_TOKEN", "ses EVENT_BRIDGE", "sparkpost BY_TOKEN")
-NAMES = sorted([*(name for name, vendor in VENDORS.items() if vendor.hook), *OTHER_WAYS])
 LATER = NOW + timedelta(hours=3)
-
-
-def described(name: str) -> Reported:
-    """A vendor's webhook as its own test module describes it; another way of it under another name there."""
-    module, _, way = name.partition(" ")
-    found: Reported = getattr(import_module(f"tests.providers.test_{module}"), way or "REPORTED")
-    return found
 
 
 @pytest.fixture(params=NAMES)
@@ -153,6 +145,12 @@ async def test_events_are_of_a_delivery_and_a_reader(vendor: Reported):
     assert KEY in {event.key for event in found}
     assert READER in {event.address for event in found}
     assert {event.key for event in found} <= {KEY, ""}
+
+
+def test_every_vendor_tells_readers_from_machines(vendor: Reported):
+    """Among its opens and clicks are a person's, a machine's, and some of which nobody knows."""
+    hands = {example.says.get("by") for example in vendor.examples} - {None}
+    assert hands == {"human", "bot", "unknown"}
 
 
 def all_of(vendor: Reported) -> list[Any]:

@@ -313,7 +313,10 @@ REPORTED = Reported(
             told=report("clicked", "c1", {"user_agent": SAFARI, "url": "https://news.example/a"}),
             says={"type": EventType.CLICKED, "by": "human", "link": "https://news.example/a"},
         ),
-        Example(told=report("clicked_unique", "c2"), says={"type": EventType.CLICKED}),
+        Example(
+            told=report("clicked_unique", "c2", {"user_agent": "Barracuda Sentinel (EE)"}),
+            says={"type": EventType.CLICKED, "by": "bot"},
+        ),
         Example(
             told=report("unsubscribed", "u1", {"unsubscribe_reason": "NO_LONGER_WANT"}),
             says={"type": EventType.UNSUBSCRIBED, "description": "NO_LONGER_WANT"},

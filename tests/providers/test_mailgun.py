@@ -471,6 +471,10 @@ REPORTED = Reported(
             says={"type": EventType.OPENED, "by": "bot"},
         ),
         Example(
+            told=report("opened", "o3", client_info=client("", "")),
+            says={"type": EventType.OPENED, "by": "unknown"},
+        ),
+        Example(
             told=report("clicked", "c1", client_info=client(SAFARI, ""), url="https://news.example/a"),
             says={"type": EventType.CLICKED, "by": "human", "link": "https://news.example/a"},
         ),

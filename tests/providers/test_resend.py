@@ -187,6 +187,10 @@ REPORTED = Reported(
             says={"type": EventType.CLICKED, "by": "human", "link": CLICK["link"], "user_agent": SAFARI},
         ),
         Example(
+            told=report("email.clicked", click=CLICK | {"userAgent": "Barracuda Sentinel (EE)"}),
+            says={"type": EventType.CLICKED, "by": "bot"},
+        ),
+        Example(
             told=report("email.failed", failed={"reason": "reached_daily_quota"}),
             says={"type": EventType.FAILED, "bounce_class": None, "description": "reached_daily_quota"},
         ),
