@@ -26,6 +26,9 @@ from distributor.errors import Forged, Unreadable
 from distributor.model import Event, EventType, Hand
 from distributor.providers.protocol import Hook
 
+# Of a request. A body of 5 MB has room for fewer that say anything; of empty ones it would have a million,
+# and nobody else would be answered for a minute.
+MOST_EVENTS = 20_000
 TOLERANCE = timedelta(minutes=5)  # of a signed time: what the libraries of Svix and Standard Webhooks allow
 
 
@@ -191,7 +194,7 @@ def each(hook: Hook, read: Callable[[Any, datetime], Event | None]) -> list[Even
     Where *read* finds that something tells nothing, it is left out.
 
     Raises:
-        Unreadable: there is no list, or nothing in it that could be an event.
+        Unreadable: there is no list, too long a one, or nothing in it that could be an event.
     """
     told = json_of(hook)
     if isinstance(told, dict):
@@ -199,6 +202,8 @@ def each(hook: Hook, read: Callable[[Any, datetime], Event | None]) -> list[Even
             return [event for event in [read(told, hook.received_at)] if event is not None]
     if not isinstance(told, list) or (told and not any(isinstance(one, dict) for one in told)):
         raise Unreadable("is neither an event nor a list of events")
+    if len(told) > MOST_EVENTS:
+        raise Unreadable(f"has more than {MOST_EVENTS:,} events")
     found = [_read(one, place, hook, read) for place, one in enumerate(told)]
     return [event for event in found if event is not None]
 

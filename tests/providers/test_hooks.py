@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import anyio
@@ -20,7 +21,7 @@ from distributor.config import Provider
 from distributor.errors import Forged, HookError, Unreadable
 from distributor.model import Event, EventType
 from distributor.providers.by_type import webhook
-from distributor.providers.hooks import hand, known_by_standard_webhooks
+from distributor.providers.hooks import MOST_EVENTS, hand, known_by_standard_webhooks
 from distributor.providers.protocol import Hook, Webhook
 from distributor.vendors import VENDORS
 from tests.providers.hooks import (
@@ -323,6 +324,39 @@ def test_no_stranger_can_break_it(name: str, body: bytes, seal: str | None, othe
         anyio.run(vendor.webhook().events, hook)
     with pytest.raises(HookError):
         anyio.run(vendor.webhook().events, replace(hook, body=body, headers=other))
+
+
+SIZE = 500_000  # bytes; the endpoint takes ten times as many
+LONG = {
+    "empty events": b"[" + b"{}," * (SIZE // 3) + b"{}]",
+    "depth": b"[" * (SIZE // 2) + b"]" * (SIZE // 2),
+    "objects in objects": b'{"a":' * (SIZE // 6) + b"1" + b"}" * (SIZE // 6),
+    "halves of characters": b'[{"event":"' + rb"\ud800" * (SIZE // 6) + b'"}]',
+    "backslashes": b'{"event":"' + b"\\" * (SIZE // 2 * 2) + rb'\ud800"}',
+    "one text": b'{"event":"' + b"a" * SIZE + b'"}',
+    "one number": b'{"event":' + b"9" * SIZE + b"}",
+    "no text": b"\xff" * SIZE,
+}
+SECONDS = 5.0  # a hundred times what the slowest takes
+
+
+@pytest.mark.anyio
+async def test_nothing_takes_long(vendor: Reported):
+    """However a long body is made, reading it, or finding that it cannot be read, ends soon."""
+    for name, told in LONG.items():
+        hook, begun = vendor.signed(told, NEW, NOW), perf_counter()
+        await taken_or_told(vendor.webhook(), hook)
+        assert perf_counter() - begun < SECONDS, name
+
+
+@pytest.mark.anyio
+async def test_a_list_has_an_end(vendor: Reported):
+    """What would keep everybody else waiting is no list of events."""
+    if vendor.in_lists:
+        most = vendor.signed(encoded([{}] * MOST_EVENTS), NEW, NOW)
+        assert len(await vendor.webhook().events(most)) == MOST_EVENTS
+        with pytest.raises(Unreadable, match="more than 20,000 events"):
+            await vendor.webhook().events(vendor.signed(encoded([{}] * (MOST_EVENTS + 1)), NEW, NOW))
 
 
 def test_only_a_webhook_with_a_secret_is_one(vendor: Reported):
