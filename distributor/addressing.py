@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from distributor.delivery.desk import People
-from distributor.model import Campaign, Email
+from distributor.model import Campaign, Email, EventType
+from distributor.store import campaigns, events
+from distributor.store.events import EventRow
 from subscribers import store as audience
+from subscribers.model import address_hash
 from subscribers.tokens import Tokens
 
 VALID_FOR = timedelta(days=8)  # a notice's question: from the day of its campaign, so a whole week at least
@@ -33,8 +36,11 @@ class Addressing:
         if campaign.channel not in self._lists:
             self._lists[campaign.channel] = audience.list_id(db, campaign.channel)
         if campaign.notice:
-            return audience.may_be_asked(db, ids, now=self._clock())
-        return audience.reachable(db, campaign.channel, ids, now=self._clock())
+            people = audience.may_be_asked(db, ids, now=self._clock())
+        else:
+            people = audience.reachable(db, campaign.channel, ids, now=self._clock())
+        waiting = events.urgent(db)
+        return _heeded(db, campaign, people, waiting) if waiting else people
 
     def emails(self, campaign: Campaign, people: People) -> tuple[Email, ...]:
         """A message for each; signing their links takes longest, so no transaction is open meanwhile."""
@@ -62,3 +68,26 @@ class Addressing:
         assert campaign.notice is not None
         until = campaign.created_at + VALID_FOR
         return self._tokens.expiring(campaign.notice, id_, self._lists[campaign.channel], until)
+
+
+def _heeded(db: Connection, campaign: Campaign, people: People, waiting: Sequence[EventRow]) -> People:
+    """*people* without those whom a report silences that was kept, and not followed up yet.
+
+    Its vendor was told that it is known, so it counts from then on: whatever else waits before it, and though
+    the program was killed in between.
+    """
+    numbers = {address_hash(address): id_ for id_, (address, _) in people.items()}
+    silent = {_silenced(db, campaign, event, numbers) for event in waiting}
+    return {id_: person for id_, person in people.items() if id_ not in silent}
+
+
+def _silenced(
+    db: Connection, campaign: Campaign, event: EventRow, numbers: Mapping[bytes, int]
+) -> int | None:
+    """Whom of *numbers*, by the hash of the address, that report lets no mail of the campaign go to."""
+    # The address that it names: its reader may have another by now.
+    person = numbers.get(event.address_hash) if event.address_hash else event.recipient
+    if event.type is EventType.UNSUBSCRIBED:
+        left = campaigns.campaign_of(db, event.campaign) if event.campaign is not None else None
+        return event.recipient or person if left is None or left.channel == campaign.channel else None
+    return person if event.type is EventType.COMPLAINED or event.bounce_class == "hard" else None

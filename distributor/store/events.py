@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import (
     Connection,
+    Row,
     and_,
     bindparam,
     case,
@@ -71,10 +72,22 @@ def waiting(db: Connection, *, limit: int) -> list[EventRow]:
         .limit(limit)
         .with_for_update(skip_locked=True)
     )
-    return [
-        EventRow(**dict(zip(_FOLLOWED, row, strict=True)) | {"type": EventType(row.type)})
-        for row in db.execute(query)
-    ]
+    return [_followed(row) for row in db.execute(query)]
+
+
+def urgent(db: Connection) -> list[EventRow]:
+    """Events that let an address be silent at once, and from which nothing followed yet; without raw."""
+    by_type = event.c.type.in_([EventType.COMPLAINED, EventType.UNSUBSCRIBED])
+    query = (
+        select(*(event.c[name] for name in _FOLLOWED))
+        .where(event.c.applied_at.is_(None), or_(by_type, event.c.bounce_class == "hard"))
+        .order_by(event.c.number)
+    )
+    return [_followed(row) for row in db.execute(query)]
+
+
+def _followed(row: Row[Any]) -> EventRow:
+    return EventRow(**dict(zip(_FOLLOWED, row, strict=True)) | {"type": EventType(row.type)})
 
 
 _FOLLOWED = tuple(

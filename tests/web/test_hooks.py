@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
+import anyio
 import httpx
+import orjson
 import pytest
 from sqlalchemy import func, select
 
+from distributor import outcomes
 from distributor.app import App
 from distributor.errors import TryLater, Unclear
 from distributor.model import Answer, Campaign, Outcome
+from distributor.providers.by_type import webhook
+from distributor.providers.protocol import Hook
 from distributor.store import events
 from distributor.store.schema import event
 from tests.far_end import Recorder, through
 from tests.web.reports import (
+    POSTMARK,
     bounced,
     complained,
     delivered,
@@ -27,7 +34,7 @@ from tests.web.reports import (
     outcome,
     report,
 )
-from tests.workspace import Clock, subscribe, write_article
+from tests.workspace import Clock, opened, subscribe, write_article
 
 READERS = tuple(f"reader{n}@example.org" for n in range(4))
 
@@ -127,7 +134,10 @@ def test_an_address_is_silent_from_the_next_call_on(
     tmp_path: Path,
     make: Callable[..., dict[str, object]],
 ):
-    """A hard bounce or a complaint in the middle of a campaign keeps the address out of its next batch."""
+    """A hard bounce or a complaint in the middle of a campaign keeps the address out of its next batch.
+
+    It counts from when its vendor is answered, whether or not anything followed from it by then.
+    """
     app, client = site
     campaign = planned(app)
     told = keys(app, campaign)
@@ -136,7 +146,6 @@ def test_an_address_is_silent_from_the_next_call_on(
     def answer(batch, emails):
         if len(recorder.calls) == 1:  # the first of two calls
             report(client, make(told[silenced][1], silenced, clock()))
-            followed_up(app)
         return Answer(receipt=batch.key)
 
     recorder = Recorder(tmp_path / "taken.log", recipients_per_call=2, answer=answer)
@@ -145,6 +154,7 @@ def test_an_address_is_silent_from_the_next_call_on(
     app.deliver()
     assert silenced not in {address for _, address, _ in recorder.taken()}
     assert app.balance(campaign.id).skipped == 1
+    followed_up(app)
     assert app.subscriber(silenced).suppressed
 
 
@@ -311,3 +321,69 @@ def test_the_site_says_that_it_was_deployed(tmp_path: Path, database_url: str, c
                 break
             client.get("/healthz")
         assert [article.title for article in app.articles(new=True)[0]] == ["news"]
+
+
+@pytest.mark.parametrize("make", [bounced, complained, left])
+def test_a_report_that_was_only_kept_before_a_crash_silences_all_the_same(
+    tmp_path: Path, database_url: str, clock: Clock, make: Callable[..., dict[str, object]]
+):
+    """The vendor was answered, and the program killed before anything followed: the next call knows of it."""
+    with endpoint(tmp_path, clock, database_url) as (app, _):
+        subscribe(app, *READERS)
+        write_article(tmp_path, "news", published_at=clock())
+        clock.go_on(hours=1)
+        app.scan()
+        campaign = planned(app)
+        told = make(keys(app, campaign)[READERS[3]][1], READERS[3], clock())
+    with opened(tmp_path / "distributor.toml", clock) as app:  # nobody else follows up
+        kept(app, [delivered(f"{n}-1-other", READERS[0], clock()) for n in range(600)])  # a chunk and more
+        kept(app, [told])
+        recorder = Recorder(tmp_path / "taken.log", recipients_per_call=2)
+        through(app, recorder)
+        app.deliver()
+        assert READERS[3] not in {address for _, address, _ in recorder.taken()}
+        assert app.balance(campaign.id).skipped == 1
+
+
+def test_what_is_not_followed_up_yet_silences_nobody_else(tmp_path: Path, database_url: str, clock: Clock):
+    """A soft bounce, a former address, another newsletter's reader, a stranger: the others get their mail."""
+    with endpoint(tmp_path, clock, database_url, config=POSTMARK + EVENING) as (app, _):
+        subscribe(app, *READERS)
+        write_article(tmp_path, "news", published_at=clock())
+        clock.go_on(hours=1)
+        app.scan()
+        campaigns = {campaign.channel: campaign for campaign in app.plan()}
+        told, other = keys(app, campaigns["morning"]), keys(app, campaigns["evening"])
+        now = clock()
+    with opened(tmp_path / "distributor.toml", clock) as app:
+        reports = [
+            bounced(told[READERS[0]][1], READERS[0], now, kind="SoftBounce"),
+            bounced(told[READERS[1]][1], "before@example.org", now),
+            left(other[READERS[2]][1], READERS[2], now),
+            complained("no key of ours", "stranger@example.net", now),
+        ]
+        kept(app, reports)
+        recorder = Recorder(tmp_path / "taken.log", recipients_per_call=2)
+        through(app, recorder)
+        app.deliver([campaigns["morning"].id])
+        assert {address for _, address, _ in recorder.taken()} == set(READERS)
+
+
+EVENING = """
+[newsletters.evening]
+title = "The Evening"
+from = "The Evening <news@news.example>"
+providers = ["outbox"]
+schedule = "0 7 * * *"
+"""
+
+
+def kept(app: App, told: list[dict[str, object]]) -> None:
+    """Write reports down as the endpoint does before it answers, and no more."""
+    found = webhook(app.config.providers["postmark"])
+    assert found is not None
+    headers = {"authorization": f"Basic {b64encode(b'postmark:new-password').decode()}"}
+    hook = Hook(body=orjson.dumps(told), headers=headers, received_at=app.clock())
+    read = anyio.run(found.events, hook)
+    with app.database.write() as db:
+        events.keep(db, outcomes.rows_of("postmark", read, mark=app.mark, received_at=hook.received_at))
