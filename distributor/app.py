@@ -658,6 +658,8 @@ class App:
         """
         import anyio
 
+        self.follow_up()  # a report that was kept before a crash may say that a call need not be repeated
+
         mine = worker or self.worker(progress=progress)
         try:
             with nullcontext() if worker else stopped_by_signals(mine.stop):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from sqlalchemy import func, select
 from distributor import outcomes
 from distributor.app import App
 from distributor.errors import TryLater, Unclear
-from distributor.model import Answer, Campaign, Outcome
+from distributor.model import Answer, Batch, Campaign, Email, Outcome
 from distributor.providers.by_type import webhook
 from distributor.providers.protocol import Hook
 from distributor.store import events
@@ -149,6 +150,9 @@ def test_an_address_is_silent_from_the_next_call_on(
         return Answer(receipt=batch.key)
 
     recorder = Recorder(tmp_path / "taken.log", recipients_per_call=2, answer=answer)
+    recorder.limits = replace(
+        recorder.limits, in_flight=1
+    )  # or the second is claimed before the report comes
     app.__dict__.pop("editions", None)
     through(app, recorder)
     app.deliver()
@@ -343,6 +347,32 @@ def test_a_report_that_was_only_kept_before_a_crash_silences_all_the_same(
         app.deliver()
         assert READERS[3] not in {address for _, address, _ in recorder.taken()}
         assert app.balance(campaign.id).skipped == 1
+
+
+def test_what_was_reported_before_a_crash_is_not_sent_again(tmp_path: Path, database_url: str, clock: Clock):
+    """The vendor said "later", sent two of the mails and reported them; then the program was killed."""
+    with endpoint(tmp_path, clock, database_url) as (app, _):
+        subscribe(app, *READERS)
+        write_article(tmp_path, "news", published_at=clock())
+        clock.go_on(hours=1)
+        app.scan()
+        told = keys(app, planned(app))
+    with opened(tmp_path / "distributor.toml", clock) as app:
+        through(app, Recorder(tmp_path / "first.log", recipients_per_call=10, answer=busy))
+        app.deliver()
+        kept(app, [delivered(told[address][1], address, clock()) for address in READERS[:2]])
+    clock.go_on(minutes=30)
+    with opened(tmp_path / "distributor.toml", clock) as app:
+        recorder = Recorder(tmp_path / "taken.log", recipients_per_call=10)
+        through(app, recorder)
+        app.deliver()
+        assert {address for _, address, _ in recorder.taken()} == set(READERS[2:])
+        [campaign] = app.campaigns()
+        assert (app.balance(campaign.id).accepted, app.balance(campaign.id).gap) == (4, 0)
+
+
+def busy(_batch: Batch, _emails: Sequence[Email]) -> Answer:
+    raise TryLater("busy", after=1200)
 
 
 def test_what_is_not_followed_up_yet_silences_nobody_else(tmp_path: Path, database_url: str, clock: Clock):

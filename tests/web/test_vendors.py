@@ -21,6 +21,7 @@ from distributor.store.schema import event
 from distributor.vendors import VENDORS
 from tests.far_end import Recorder, through
 from tests.providers.hooks import KEY, NAMES, NEW, OLD, OTHER, READER, Reported, described
+from tests.simulator.control import simulator
 from tests.web.reports import endpoint, followed_up
 from tests.workspace import Clock, subscribe, write_article
 
@@ -66,10 +67,10 @@ def vendor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AtVendor]
         yield AtVendor(described_as, app, client, clock)
 
 
-def table(vendor: Reported) -> str:
+def table(vendor: Reported, **more: str) -> str:
     """The vendor's settings, as somebody writes them."""
     own = vendor.settings
-    settings = {name: plain(getattr(own, name)) for name in VENDORS[own.type].needs}
+    settings = {name: plain(getattr(own, name)) for name in VENDORS[own.type].needs} | more
     webhook = {name: plain(value) for name, value in vars(own.webhook).items() if value}
     return rtoml.dumps({"providers": {"daily": {"type": own.type, **settings, "webhook": webhook}}})
 
@@ -171,3 +172,45 @@ def test_what_it_reports_settles_what_is_unclear(vendor: AtVendor, tmp_path: Pat
 
 def silent(_batch: Any, _emails: Any) -> Any:
     raise Unclear("silence")
+
+
+EVENING = """
+[newsletters.evening]
+title = "The Evening"
+from = "The Evening <news@news.example>"
+providers = ["daily"]
+schedule = "0 7 * * *"
+"""
+
+
+@pytest.mark.parametrize(("name", "id_"), [("ses EVENT_BRIDGE", "id"), ("sendgrid", "sg_event_id")])
+def test_a_call_that_nobody_answered_is_settled_all_the_way(tmp_path: Path, name: str, id_: str):
+    """The mails went out and the answer was lost; the vendor tells nothing of a call but by its reports.
+
+    What it accepted it reports by the keys that the mails carried: nobody is sent a second one.
+    """
+    described_as, clock = described(name), Clock()
+    with simulator(tmp_path / "accepted.tsv") as far_end:
+        far_end.faults([{"effect": "reset_after", "count": 1}])
+        config = table(described_as, base_url=far_end.url(described_as.settings.type)) + EVENING
+        url = f"sqlite:///{tmp_path}/distributor.db"
+        with endpoint(tmp_path, clock, url, config=config) as (app, client):
+            app.import_subscribers(["email\n", *(f"{one}\n" for one in READERS)], default_lists=["evening"])
+            write_article(tmp_path, "news", published_at=clock())
+            clock.go_on(hours=1)
+            app.run_once()
+            [campaign] = [one for one in app.campaigns() if one.channel == "evening"]
+            assert app.balance(campaign.id).unclear == len(READERS)
+
+            vendor = AtVendor(described_as, app, client, clock)
+            delivered = vendor.example(EventType.DELIVERED)
+            for place, taken in enumerate(far_end.taken()):
+                told = about(delivered, taken.key, taken.address) | {id_: f"report {place}"}
+                assert vendor.post(told).status_code == 200
+            followed_up(app)
+            clock.go_on(days=1)
+            app.run_once()
+            found = app.balance(campaign.id)
+            assert (found.accepted, found.unclear, found.gap) == (len(READERS), 0, 0)
+            assert app.campaign(campaign.id).state == "done"
+        assert sorted(one.address for one in far_end.taken()) == sorted(READERS)
