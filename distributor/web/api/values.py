@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
@@ -25,6 +25,14 @@ def _zone(name: str) -> str:
     return known_zone(name) if name else name
 
 
+def _of_our_time(moment: datetime) -> datetime:
+    """One that every database and clock can say; at the ends of the calendar UTC has another year."""
+    if not datetime(1970, 1, 1, tzinfo=UTC) <= moment < datetime(3000, 1, 1, tzinfo=UTC):
+        raise ValueError("is no time between 1970 and 3000")
+    return moment.astimezone(UTC)
+
+
+Moment = Annotated[AwareDatetime, AfterValidator(_of_our_time)]
 Limit = Annotated[int, Query(ge=1, le=MOST, description="At most so many.")]
 After = Annotated[int, Query(ge=0, le=LAST, description="`next` of the page before.")]
 Word = Annotated[str, text(100, least=1)]
@@ -162,7 +170,7 @@ class Consent(Taken):
 
     wording: Annotated[str, text(1000, least=1)]
     """What stood beside the button, or how they said so."""
-    at: AwareDatetime | None = None
+    at: Moment | None = None
     """When; now, if left out."""
     ip: Annotated[str, text(45)] = ""
     agent: Annotated[str, text(300)] = ""
@@ -229,7 +237,7 @@ class SubscriberChange(Taken):
     hour: Hour | None = None
     timezone: Zone | None = None
     locale: Language | None = None
-    paused_until: AwareDatetime | None = None
+    paused_until: Moment | None = None
     """Nothing is sent to them before. Null ends the pause."""
     attributes: Annotated[
         Mapping[Annotated[str, text(60, least=1)], Annotated[str, text(500)] | None], Field(max_length=50)
