@@ -43,6 +43,7 @@ CHUNK = 500  # news a transaction
 AT_ONCE = 4  # calls to one hook
 TIMEOUT = 15.0  # seconds for a call, however slowly it is answered
 LEASE = timedelta(seconds=60)  # longer than a call and its record take
+WORRYING = timedelta(hours=1)  # after which a person is told that a hook takes nothing
 PATIENCE = timedelta(days=3)  # after which something is given up
 
 SUBSCRIBER = {  # what the audience notes -> the event that it is
@@ -210,7 +211,9 @@ class Teller:
         else:
             given_up = outgoing.give_up(db, one.hook, reason=str(error), before=now - PATIENCE)
         if given_up:
-            alerts.raise_alert(db, f"hook {one.hook} {now:%Y-%m-%d}", _told_of(one.hook, error), now=now)
+            alerts.raise_alert(db, f"hook {one.hook} {now:%Y-%m-%d}", _lost(one.hook, error), now=now)
+        elif now - one.kept_at >= WORRYING:
+            alerts.raise_alert(db, f"hook {one.hook} waits {now:%Y-%m-%d}", _waits(one.hook, error), now=now)
 
     async def _step(self, step: Callable[..., Given], *arguments: Any) -> Given | None:
         """A transaction; where the database is away nothing happened, and it comes again."""
@@ -294,7 +297,14 @@ def _key(name: str) -> str:
     return f"hook: {name}"
 
 
-def _told_of(name: str, error: SendError) -> str:
+def _waits(name: str, error: SendError) -> str:
+    return (
+        f"hooks.{name}: some of what it is to be told was not taken for an hour ({error}); "
+        f"it is tried for {PATIENCE.days} days"
+    )
+
+
+def _lost(name: str, error: SendError) -> str:
     return (
         f"hooks.{name}: some of what it was to be told is given up ({error}), and kept for 30 days. "
         f"Once the hook takes it: distributor hooks retry {name}"
