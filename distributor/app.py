@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     import httpx
 
     from distributor.ahead import Expected, PostAhead
+    from distributor.alarm import Alarm
     from distributor.corrections import Corrections
     from distributor.delivery.routes import Route
     from distributor.delivery.worker import Delivered, Worker
@@ -68,6 +69,8 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 SETTLED = timedelta(seconds=10)  # after which no event with a lower number is about to be kept elsewhere
+
+THOROUGHLY = timedelta(minutes=5)  # between looks for what changes seldom
 
 
 def utc_now() -> datetime:
@@ -106,6 +109,7 @@ class App:
         self._sleep = sleep
         self.database = database or Database(config.database.url)
         self._http = http
+        self._watched_at: datetime | None = None
 
     def close(self) -> None:
         self.database.close()
@@ -554,7 +558,7 @@ class App:
         """Do what follows from the events that providers reported; how many were waiting."""
         from distributor.outcomes import follow_up
 
-        count = follow_up(self.database, self.clock())
+        count = follow_up(self.database, self.clock(), limits=self.config.reputation)
         if count:
             log.info("followed up", events=count)
         return count
@@ -567,12 +571,27 @@ class App:
         return Measures(self)
 
     def alerts(self) -> list[Alert]:
-        """What a person has to be told and was not; whoever tells it notes so with `told`."""
+        """What a person has to be told and was not; whoever tells it notes so with `told`.
+
+        People who are named in `[alerts]` are told by the way, in a thread of its own.
+        """
         from distributor.watch import watch
 
+        now = self.clock()
+        is_thorough = self._watched_at is None or now - self._watched_at >= THOROUGHLY
         with self.database.write() as db:
-            watch(db, self.config, self.routes, self.clock())
-            return alert_store.untold(db)
+            watch(db, self.config, self.routes, now, is_thorough=is_thorough)
+            untold = alert_store.untold(db)
+        self._watched_at = now if is_thorough else self._watched_at
+        self.alarm.ring()
+        return untold
+
+    @cached_property
+    def alarm(self) -> Alarm:
+        """How people are told."""
+        from distributor.alarm import Alarm
+
+        return Alarm(self.config, self.database, title=self.publication.title, clock=self.clock)
 
     def alert(self, key: str, text: str) -> None:
         """Note what a person has to be told."""

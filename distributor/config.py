@@ -480,6 +480,27 @@ class Daemon(_Table):
     stop_seconds: float = Field(60, ge=0, le=3600)  # that calls under way have to end, when told to stop
 
 
+class AlertSettings(_Table):
+    """Who is told when a person is needed."""
+
+    to: tuple[SecretStr, ...] = ()  # Apprise addresses: https://github.com/caronc/apprise/wiki
+    every_minutes: int = Field(10, ge=1)  # at most one message; what comes meanwhile goes together
+    silent_days: int | None = Field(14, ge=1)  # without a new article
+    disk_percent: float = Field(5.0, ge=0, le=100)  # that are to be free
+
+
+class Reputation(_Table):
+    """How many bounces and complaints are too many, in percent of what was accepted."""
+
+    # Amazon SES reviews an account from 5 and 0.1 on and pauses it at 10 and 0.5; Gmail and Yahoo want less
+    # than 0.3 complaints, and Gmail 0.1 (vendors' and Google's guidelines, read 2026-11).
+    warn_bounces: float = Field(4.0, gt=0, le=100)
+    warn_complaints: float = Field(0.1, gt=0, le=100)
+    pause_bounces: float = Field(8.0, gt=0, le=100)
+    pause_complaints: float = Field(0.3, gt=0, le=100)
+    least: int = Field(500, ge=1)  # mails accepted, below which no share says anything
+
+
 class Config(_Table):
     """All that a publisher set, checked."""
 
@@ -495,6 +516,8 @@ class Config(_Table):
     segments: Mapping[Name, Segment] = {}
     hooks: Mapping[Name, Hook] = {}
     log: LogSettings = LogSettings()
+    alerts: AlertSettings = AlertSettings()
+    reputation: Reputation = Reputation()
 
     @property
     def home(self) -> Path:
@@ -668,6 +691,8 @@ def _names_beside(keys: list[str]) -> list[str]:
         "web": Web,
         "pictures": Pictures,
         "log": LogSettings,
+        "alerts": AlertSettings,
+        "reputation": Reputation,
         "daemon": Daemon,
         "providers": Provider,
         "newsletters": Newsletter,

@@ -102,6 +102,7 @@ def pause(db: Connection, campaign_id: int) -> None:
 
 def resume(db: Connection, campaign_id: int) -> None:
     _change(db, campaign_id, CampaignState.SENDING, only_from=[CampaignState.PAUSED])
+    campaigns.overrule(db, campaign_id)
     ledger.close_finished(db, campaign_id)
 
 

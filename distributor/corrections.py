@@ -190,7 +190,7 @@ class Corrections:
         if found := store.answers(db, row.channel, row.root):
             alerts.raise_alert(
                 db,
-                f"{row.channel} answers {row.root}",
+                f"answers {row.channel} {row.root}",
                 f"{row.channel}: a post is taken back; delete what was answered to it by hand: "
                 + ", ".join(found),
                 now=now,

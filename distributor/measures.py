@@ -274,9 +274,9 @@ def _providers(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
 def _told(db: Connection) -> Iterator[Metric]:
     yield _gauge(
         "distributor_alerts",
-        "What people were told, and what they are to be told yet.",
-        ["state"],
-        (([state], count) for state, count in figures.alerts_by_state(db).items()),
+        "What people were told and is so still, and what they are to be told yet.",
+        ["kind", "state"],
+        figures.alerts_open(db).items(),
     )
     yield _gauge(
         "distributor_events_waiting",

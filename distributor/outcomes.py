@@ -12,6 +12,8 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
+from distributor import reputation
+from distributor.config import Reputation
 from distributor.model import Event, EventType, Outcome
 from distributor.store import campaigns, events, tallies
 from distributor.store.database import Database
@@ -81,7 +83,7 @@ def _hash_of(address: str) -> bytes | None:
         return None
 
 
-def follow_up(database: Database, now: datetime) -> int:
+def follow_up(database: Database, now: datetime, *, limits: Reputation | None = None) -> int:
     """Do what follows from the events that wait; how many they were."""
     count = 0
     while True:
@@ -89,11 +91,18 @@ def follow_up(database: Database, now: datetime) -> int:
             found = events.waiting(db, limit=CHUNK)
             if found:
                 _follow(db, found, now)
+                reputation.guard(db, _judged(found), limits or Reputation())
             else:
                 events.settle_late(db)
         count += len(found)
         if not found:
             return count
+
+
+def _judged(found: Iterable[EventRow]) -> set[int]:
+    """The campaigns of which something bad is reported."""
+    bad = (EventType.BOUNCED, EventType.COMPLAINED, EventType.REJECTED)
+    return {event.campaign for event in found if event.type in bad and event.campaign is not None}
 
 
 def _follow(db: Connection, found: Sequence[EventRow], now: datetime) -> None:

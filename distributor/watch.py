@@ -2,35 +2,70 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, time, timedelta
 
 from sqlalchemy import Connection
 
-from distributor.config import Config
+from distributor.config import Config, WebhookSettings
 from distributor.delivery.retry import MOST_ATTEMPTS
 from distributor.delivery.routes import Route
-from distributor.model import DeliveryState
-from distributor.store import accounts, alerts, credentials, health
+from distributor.model import CampaignState, DeliveryState
+from distributor.reputation import BADLY_RECEIVED, is_too_much, percent
+from distributor.store import accounts, alerts, campaigns, credentials, figures, health, tallies
 from distributor.vendors import OUTBOX
 
 BEFORE = (14, 7, 1)  # days before an account's key ends
 LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a person is
 
 
-def watch(db: Connection, config: Config, routes: Mapping[str, Route], now: datetime) -> None:
-    """Raise what is to be raised at *now*; each alert once."""
-    found = (
-        *_unclear(db, routes, now),
-        *_refused(db),
-        *_homeless(db, config),
-        *_untaken(db, routes),
-        *_awaiting(db),
-        *_expiring(db, config, routes, now),
-        *_in_trouble(db, config, routes),
+KINDS = (  # of alerts, each with a section in docs/runbook.md; an alert's key begins with one
+    *("unclear", "unsettled", "refused", "homeless", "untaken", "awaiting", "paused", "expires", "down"),
+    *("bounces", "complaints", "unheard", "gap", "silent", "disk"),  # see `_seldom`
+    *("reload", "answers", "cannot"),  # raised where they happen, and never cleared
+)
+SELDOM = frozenset({"bounces", "complaints", "unheard", "gap", "silent", "disk"})
+STAYING = frozenset({"reload", "answers", "cannot"})
+RECENTLY = timedelta(days=7)
+HEARD_WITHIN = timedelta(days=1)  # a provider reports within it of most mails
+ENOUGH = 100  # mails accepted, so that no report at all is no accident
+ROOM = 20_000_000_000  # bytes: with so many free no disk is nearly full, however large it is
+
+
+def watch(
+    db: Connection, config: Config, routes: Mapping[str, Route], now: datetime, *, is_thorough: bool = True
+) -> None:
+    """Raise what is to be raised at *now*, each alert once; and clear what is so no more.
+
+    *is_thorough*: also what takes longer to find out, and changes seldom.
+    """
+    found = dict(
+        (
+            *_unclear(db, routes, now),
+            *_unsettled(db, routes, now),
+            *_refused(db),
+            *_homeless(db, config),
+            *_untaken(db, routes),
+            *_awaiting(db),
+            *_paused(db),
+            *_expiring(db, config, routes, now),
+            *_in_trouble(db, config, routes),
+            *(_seldom(db, config, now) if is_thorough else ()),
+        )
     )
-    for key, text in found:
+    for key, text in found.items():
         alerts.raise_alert(db, key, text, now=now)
+    looked_at = frozenset(KINDS) - STAYING - (frozenset() if is_thorough else SELDOM)
+    alerts.clear(db, looked_at, but=found.keys(), now=now)
+
+
+def _seldom(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str, str]]:
+    yield from _received(db, config, now)
+    yield from _unheard(db, config, now)
+    yield from _gap(db)
+    yield from _silent(db, config, now)
+    yield from _full(config)
 
 
 def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:
@@ -46,6 +81,22 @@ def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iter
             f"{row.channel}: nobody can say whether “{row.title}” was posted ({row.reason}). Look at the "
             f"account, then: distributor campaigns settle {row.campaign} --as accepted (it is there) or "
             "--as again (it is not)",
+        )
+
+
+def _unsettled(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:
+    """Mails of which nobody can say whether they were accepted."""
+    ways = {way.name: way for route in routes.values() for way in route.ways}
+    for row in accounts.mails_unclear(db):
+        way = ways.get(row.provider or "")
+        is_asked = way is not None and way.found_after is not None
+        if is_asked and row.called_at and now - row.called_at < LOOKED_UP:
+            continue
+        yield (
+            f"unsettled {row.campaign} {row.provider or ''}".rstrip(),
+            f"{row.channel}: nobody can say whether {row.recipients:,} mails of campaign {row.campaign} were "
+            f"accepted by {row.provider} ({row.reason}). Look there, then: distributor campaigns settle "
+            f"{row.campaign} --as accepted (they were) or --as again (they were not)",
         )
 
 
@@ -94,10 +145,108 @@ def _awaiting(db: Connection) -> Iterator[tuple[str, str]]:
             f"{row.campaign}, or cancel",
         )
 
+    for one in campaigns.campaigns(db, states=[CampaignState.AWAITING_APPROVAL], limit=1000):
+        if one.kind == "newsletter":
+            yield (
+                f"awaiting {one.id}",
+                f"{one.channel}: the edition of {one.slot} awaits approval ({one.reason or 'as set'}): "
+                f"distributor campaigns approve {one.id}, or cancel",
+            )
+
+
+def _paused(db: Connection) -> Iterator[tuple[str, str]]:
+    """Campaigns that were paused for how they were received."""
+    for one in campaigns.campaigns(db, states=[CampaignState.PAUSED], limit=1000):
+        if one.reason and one.reason.startswith(BADLY_RECEIVED):
+            yield (
+                f"paused {one.id}",
+                f"{one.channel}: campaign {one.id} is {one.reason}. Look at how its readers came to the "
+                f"list; then distributor campaigns resume {one.id}, or cancel",
+            )
+
+
+def _received(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str, str]]:
+    """Providers that may soon stop us for the bounces or complaints of our mails."""
+    limits = config.reputation
+    for name, one in tallies.standings_since(db, now - RECENTLY).items():
+        for kind, count, most in (
+            ("bounces", one.bounced, limits.warn_bounces),
+            ("complaints", one.complained, limits.warn_complaints),
+        ):
+            if is_too_much(one, count, most, least=limits.least):
+                yield (
+                    f"{kind} {name}",
+                    f"{name}: {percent(count, one.accepted)} of {one.accepted:,} mails of the last 7 days "
+                    f"came to {kind}, and {most:g} % are too many: a provider may stop the account for it. "
+                    "Look at how these readers came to the list",
+                )
+
+
+def _unheard(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str, str]]:
+    """Providers that were to report what became of mails, and report nothing."""
+    awaited = {name for name, one in config.providers.items() if one.webhook != WebhookSettings()}
+    if not awaited:
+        return
+    for name, counted in tallies.unheard(db, now - RECENTLY, now - HEARD_WITHIN).items():
+        if name in awaited and counted >= ENOUGH:
+            yield (
+                f"unheard {name}",
+                f"{name}: it accepted {counted:,} mails and reported nothing of them. Look at its webhook "
+                "(docs/webhooks.md says how it is set up): without it, bounces and complaints go unseen",
+            )
+
+
+def _gap(db: Connection) -> Iterator[tuple[str, str]]:
+    """Accounts that do not balance: a fault of ours."""
+    if gap := tallies.gap(db):
+        yield (
+            "gap",
+            f"the accounts of the campaigns do not balance: {gap:,} readers are neither excluded nor in any "
+            "state. Nothing is sent twice for it; please report it, with: distributor db status",
+        )
+
+
+def _silent(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str, str]]:
+    """No article for longer than this site is ever silent."""
+    _, published_at = figures.newest_article(db)
+    days = config.alerts.silent_days
+    if days and published_at and now - published_at > timedelta(days=days):
+        yield (
+            f"silent {published_at:%Y-%m-%d}",
+            f"no article was published since {published_at:%Y-%m-%d}. If there was one, look at what "
+            "distributor articles says of it",
+        )
+
+
+def _full(config: Config) -> Iterator[tuple[str, str]]:
+    """A disk on which soon nothing can be written down."""
+    seen: set[int] = set()
+    for folder in (config.home, config.pictures.path):
+        try:
+            disk, usage = folder.stat().st_dev, shutil.disk_usage(folder)
+        except OSError:  # not there yet
+            continue
+        free = usage.free / usage.total * 100 if usage.total else 100
+        if disk not in seen and free < config.alerts.disk_percent and usage.free < ROOM:
+            seen.add(disk)
+            yield (
+                f"disk {folder}",
+                f"the disk of {folder} has {usage.free // 1_000_000:,} MB left ({free:.1f} %). When it is "
+                "full, nothing can be recorded, so nothing is sent",
+            )
+
 
 def _in_trouble(db: Connection, config: Config, routes: Mapping[str, Route]) -> Iterator[tuple[str, str]]:
-    """Accounts on networks that take nothing until a person mends them, or have been away for long."""
+    """Accounts that take nothing until a person mends them, or have been away for long."""
     healths = health.healths(db)
+    for name in config.providers:
+        mail = healths.get(name)
+        if mail and mail.is_down and mail.held_until:
+            yield (
+                f"down {name} {mail.held_until:%Y-%m-%d}",
+                f"{name} takes no mail now: {mail.reason}. Its mails go to the next provider of their "
+                "newsletter, if it has one, and else wait",
+            )
     for name, channel in config.channels.items():
         own = healths.get(routes[name].ways[0].name) if channel.account != OUTBOX and name in routes else None
         if own and own.is_down and own.held_until:

@@ -62,6 +62,8 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[segments.NAME]": config.Segment,
     "[hooks.NAME]": config.Hook,
     "[log]": config.LogSettings,
+    "[alerts]": config.AlertSettings,
+    "[reputation]": config.Reputation,
 }
 
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from sqlalchemy import update
 
-from distributor.errors import Unclear
-from distributor.model import DeliveryState
-from distributor.store import ledger
+from distributor.app import App
+from distributor.errors import AccountTrouble, Unclear
+from distributor.model import Answer, DeliveryState
+from distributor.store import alerts, ledger
 from distributor.store.ledger import Lane
+from distributor.store.schema import campaign
+from tests.far_end import Recorder, through
 from tests.wall import Wall, on
-from tests.workspace import Clock, opened, workspace, write_article
+from tests.workspace import Clock, opened, subscribe, workspace, write_article
 
 ACCOUNT = """
 [channels.chat]
@@ -178,3 +184,96 @@ def test_a_post_that_its_network_never_answers_is_told_of(tmp_path: Path):
         assert len(wall.up) == 20
         [text] = heard
         assert "“ferry” was tried 16 times and is not there (500)" in text
+
+
+def test_an_edition_that_awaits_approval_is_told_until_it_has_it(tmp_path: Path):
+    """Once, with the command; and it is over when a person has approved it."""
+    clock = Clock()
+    with opened(workspace(tmp_path, newsletter='approval = "required"'), clock) as app:
+        app.look()
+        subscribe(app, "ada@example.org")
+        write_article(tmp_path, "ferry", published_at=clock())
+        clock.go_on(days=1)
+        [edition] = app.look().planned
+        [alert] = app.alerts()
+        assert f"distributor campaigns approve {edition.id}" in alert.text
+        assert open_alerts(app) == {"awaiting"}
+        app.approve(edition.id)
+        assert app.alerts() == []
+        assert open_alerts(app) == set()
+
+
+def test_mails_that_are_unclear_are_told_with_the_command_that_settles_them(tmp_path: Path):
+    """Where the provider cannot be asked, at once; settled, they are over."""
+    clock = Clock()
+    with opened(workspace(tmp_path), clock) as app:
+        app.look()
+        subscribe(app, "ada@example.org", "lin@example.org")
+        write_article(tmp_path, "ferry", published_at=clock())
+        clock.go_on(days=1)
+        app.look()
+        through(app, Recorder(tmp_path / "log", answer=silent))
+        app.deliver()
+        [alert] = app.alerts()
+        assert "nobody can say whether 2 mails of campaign" in alert.text
+        assert "distributor campaigns settle" in alert.text
+        [edition] = app.campaigns()
+        app.settle(edition.id, "accepted")
+        app.alerts()
+        assert open_alerts(app) == set()
+
+
+def silent(*_: object) -> Answer:
+    raise Unclear("silence", can_clear=False)
+
+
+def test_a_silent_site_a_full_disk_and_a_gap_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Each once, by kind; and what is mended is over."""
+    clock = Clock()
+    with opened(workspace(tmp_path), clock) as app:
+        write_article(tmp_path, "ferry", published_at=clock())
+        app.look()
+        subscribe(app, "ada@example.org")
+        assert app.alerts() == []
+        write_article(tmp_path, "storm", published_at=clock())
+        clock.go_on(days=1)
+        [edition] = app.look().planned
+        clock.go_on(days=15)
+        with app.database.write() as db:
+            db.execute(update(campaign).where(campaign.c.id == edition.id).values(candidates=3))
+        full = SimpleNamespace(total=10**11, free=10**9)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: full)
+        told = {alert.kind: alert.text for alert in app.alerts() if app.told(alert)}
+        assert set(told) == {"silent", "disk", "gap"}
+        assert "1,000 MB left (1.0 %)" in told["disk"]
+        assert "2 readers are neither" in told["gap"]
+        write_article(tmp_path, "harbour", published_at=clock())
+        app.look()
+        clock.go_on(minutes=6)
+        assert app.alerts() == []
+        assert open_alerts(app) == {"disk", "gap"}
+
+
+def test_a_mail_provider_that_takes_nothing_is_told(tmp_path: Path):
+    """With what it said, and no more than once a day."""
+    clock = Clock()
+    with opened(workspace(tmp_path), clock) as app:
+        app.look()
+        subscribe(app, "ada@example.org")
+        write_article(tmp_path, "ferry", published_at=clock())
+        clock.go_on(days=1)
+        app.look()
+        through(app, Recorder(tmp_path / "log", answer=wrong_key), name="outbox")
+        app.deliver()
+        [alert] = app.alerts()
+        assert alert.text.startswith("outbox takes no mail now: 401 the key is revoked")
+
+
+def wrong_key(*_: object) -> Answer:
+    raise AccountTrouble("401 the key is revoked")
+
+
+def open_alerts(app: App) -> set[str]:
+    """The kinds of what is so still."""
+    with app.database.read() as db:
+        return {alert.kind for alert in alerts.alerts(db) if alert.cleared_at is None}

@@ -63,6 +63,7 @@ def run(
             for alert in app.alerts():
                 if app.told(alert):
                     console.complain(alert.text)
+            app.alarm.finish()
         if ran.delivered.refused or ran.delivered.unclear or ran.delivered.later:
             raise typer.Exit(1)
 

@@ -252,6 +252,36 @@ def posts_in(db: Connection, state: DeliveryState) -> list[PostRow]:
     return [PostRow(**row._mapping) for row in db.execute(query)]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnclearMails:
+    """Mails of a campaign of which nobody can say whether a provider accepted them."""
+
+    campaign: int
+    channel: str
+    provider: str | None
+    recipients: int
+    called_at: datetime | None  # the last of the calls
+    reason: str | None
+
+
+def mails_unclear(db: Connection) -> list[UnclearMails]:
+    query = (
+        select(
+            batch.c.campaign,
+            campaign.c.channel,
+            batch.c.provider,
+            func.sum(batch.c.size).label("recipients"),
+            func.max(batch.c.called_at).label("called_at"),
+            func.max(batch.c.reason).label("reason"),
+        )
+        .join(campaign, campaign.c.id == batch.c.campaign)
+        .where(is_state(DeliveryState.UNCLEAR), campaign.c.kind == "newsletter")
+        .group_by(batch.c.campaign, campaign.c.channel, batch.c.provider)
+        .order_by(batch.c.campaign)
+    )
+    return [UnclearMails(**row._mapping) for row in db.execute(query)]
+
+
 def posts_awaiting(db: Connection) -> list[PostRow]:
     """The posts that are held back for approval, with what holds them."""
     query = _posts(campaign.c.reason).where(campaign.c.state == CampaignState.AWAITING_APPROVAL)

@@ -182,6 +182,20 @@ def move(db: Connection, state: CampaignState, *those: ColumnElement[bool], **va
     return len(rows)
 
 
+def is_guarded(db: Connection, campaign_id: int) -> bool:
+    """Whether it is being sent, and pauses when it is badly received."""
+    going_on = campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING))
+    query = select(campaign.c.id).where(
+        campaign.c.id == campaign_id, going_on, campaign.c.overruled.is_(False)
+    )
+    return db.scalar(query) is not None
+
+
+def overrule(db: Connection, campaign_id: int) -> None:
+    """A person goes on with it, however it is received."""
+    db.execute(update(campaign).where(campaign.c.id == campaign_id).values(overruled=True))
+
+
 def keep_rendition(db: Connection, content: Rendition, articles: Mapping[str, int]) -> str:
     """Freeze content under its hash; *articles* gives the ids of the keys it carries."""
     hash_ = content.hash

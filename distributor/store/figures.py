@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -89,11 +90,12 @@ def newest_article(db: Connection) -> tuple[int, datetime | None]:
     return (row[0], row[1]) if row else (0, None)
 
 
-def alerts_by_state(db: Connection) -> dict[str, int]:
-    told = alert.c.told_at.is_not(None)
-    query = select(told, func.count()).group_by(told)
-    found = {bool(row[0]): row[1] for row in db.execute(query)}
-    return {"told": found.get(True, 0), "untold": found.get(False, 0)}
+def alerts_open(db: Connection) -> dict[tuple[str, str], int]:
+    """(kind, told or untold) -> alerts that are so still."""
+    found: Counter[tuple[str, str]] = Counter()
+    for key, told_at in db.execute(select(alert.c.key, alert.c.told_at).where(alert.c.cleared_at.is_(None))):
+        found[key.partition(" ")[0], "untold" if told_at is None else "told"] += 1
+    return found
 
 
 def events_waiting(db: Connection) -> int:

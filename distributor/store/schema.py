@@ -98,6 +98,8 @@ campaign = Table(
     Column("approved_content", Text),  # the hash of what a person approved
     Column("reason", Text),
     Column("notice", Text),  # what it asks of single readers, who come one by one; null: an edition or a post
+    # A person went on with it although it was paused for how it was received.
+    Column("overruled", Boolean, nullable=False, default=False, server_default=false()),
     Column("tallied", Boolean, nullable=False, default=False, server_default=false()),  # see tally
     UniqueConstraint("channel", "slot"),
     CheckConstraint("kind IN ('newsletter', 'post')", name="kind"),
@@ -243,7 +245,11 @@ alert = Table(
     Column("key", Text, primary_key=True),
     Column("text", Text, nullable=False),
     Column("raised_at", Instant, nullable=False),
-    Column("told_at", Instant),
+    Column("told_at", Instant),  # in the log
+    Column("sent_at", Instant),  # to the people in [alerts]
+    Column("held_until", Instant),  # somebody is sending it, or it failed and is tried again then
+    Column("tries", Integer, nullable=False, default=0, server_default="0"),
+    Column("cleared_at", Instant),  # it is so no more
 )
 
 # What a provider reported of one message, as it said it and in our words.

@@ -121,6 +121,15 @@ def placed(db: Connection) -> list[Placed]:
     ]
 
 
+def gap(db: Connection) -> int:
+    """How many candidates are in no state, of all campaigns together: 0, or the ledger is wrong."""
+    closed = select(func.sum(tally.c.count)).join(campaign, campaign.c.id == tally.c.campaign)
+    found: Counter[tuple[str, str, str]] = Counter()
+    _add_untallied(db, found)
+    open_ = sum(count for (_, _, state), count in found.items() if state == GAP)
+    return int(db.scalar(closed.where(campaign.c.tallied, tally.c.state == GAP)) or 0) + open_
+
+
 def _add_untallied(db: Connection, found: Counter[tuple[str, str, str]]) -> None:
     query = select(
         campaign.c.id, campaign.c.channel, campaign.c.kind, campaign.c.candidates, campaign.c.excluded
@@ -214,6 +223,20 @@ def _tallied(db: Connection, campaign_id: int) -> Counts:
     )
     kept: Counts = Counter({(row[0], row[1]): row[2] for row in db.execute(query)})
     return kept or counts_of(db, campaign_id)
+
+
+def unheard(db: Connection, since: datetime, until: datetime) -> dict[str, int]:
+    """Provider -> mails it accepted of campaigns due in that span, if it reported of none of them."""
+    query = select(campaign.c.id).where(
+        campaign.c.due_at >= since, campaign.c.due_at < until, campaign.c.kind == "newsletter"
+    )
+    ids = db.scalars(query).all()
+    heard = set(db.scalars(select(report.c.provider).where(report.c.campaign.in_(ids)).distinct()))
+    accepted: Counter[str] = Counter()
+    for campaign_id in ids:
+        for (provider, state), count in _tallied(db, campaign_id).items():
+            accepted[provider] += count if state == DeliveryState.ACCEPTED else 0
+    return {name: count for name, count in (+accepted).items() if name not in heard}
 
 
 _counts_against = (report.c.type == EventType.COMPLAINED) | (
