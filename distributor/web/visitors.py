@@ -211,9 +211,18 @@ class Visitors:
     # --- choosing ---
 
     def _preferences(
-        self, request: Request, *, status: int = 200, said: str = "", errors: Mapping[str, str] | None = None
+        self,
+        request: Request,
+        *,
+        status: int = 200,
+        said: str = "",
+        errors: Mapping[str, str] | None = None,
+        typed: str = "",
     ) -> Response:
-        """The page of all that a reader can choose, with what was just *said* to have been done."""
+        """The page of all that a reader can choose, with what was just *said* to have been done.
+
+        A new address that was *typed* wrong is there again, to be put right.
+        """
         reader = self._reader(request)
         if reader is None:
             return self._no_reader()
@@ -238,6 +247,7 @@ class Visitors:
             weeks=WEEKS,
             said=said,
             errors=errors or {},
+            typed=typed,
         )
 
     def _offers(self, places: Sequence[Subscription]) -> list[Offer]:
@@ -292,7 +302,7 @@ class Visitors:
             return self._preferences(request, status=400)
         address, token = field(form, "email"), request.path_params["token"]
         if wrong := self._wrong_address(address):
-            return self._preferences(request, errors={"address": wrong})
+            return self._preferences(request, errors={"address": wrong}, typed=address)
         if wait := self._rates.reader(token) or self._rates.mailbox(address):
             return self._too_often(wait)
         words = self._pages.words

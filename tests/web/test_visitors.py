@@ -261,12 +261,13 @@ def test_an_address_moves_when_its_owner_says_so(visit: Visit):
     "address", ["", "ada", "a@b@c.example", "ada@mailinator.com", "x\r\nTo: y@example.org"]
 )
 def test_a_new_address_has_to_be_one(visit: Visit, address: str):
-    """Said at its field; nothing is mailed."""
+    """Said at its field, where it is kept to be put right; nothing is mailed."""
     path = f"/preferences/{visit.join()}"
     before = visit.tables()
     page = visit.press(visit.get(path), "Change address", {"email": address})
     assert page.status_code == 422
     assert 'id="address-error"' in page.text
+    assert f'value="{" ".join(address.split())}"' in page.text or "\n" in address
     assert visit.tables() == before
 
 
