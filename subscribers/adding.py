@@ -313,7 +313,7 @@ def _write_people(db: Connection, now: datetime) -> None:
     rows = (
         select(
             *(_incoming.c[name] for name in told),
-            cast(_incoming.c.attributes, JSON(none_as_null=True)),
+            _as_json(db),
             func.coalesce(_incoming.c.joined_at, literal(now, Instant)),
         )
         .select_from(_incoming)
@@ -332,6 +332,12 @@ def _write_people(db: Connection, now: datetime) -> None:
         },
     )
     db.execute(statement)
+
+
+def _as_json(db: Connection) -> ColumnElement[Any]:
+    """The attributes as the column takes them: SQLite keeps JSON as text, and casting it makes 0 of it."""
+    text = _incoming.c.attributes
+    return text if db.dialect.name == "sqlite" else cast(text, JSON(none_as_null=True))
 
 
 def _differs(new: ColumnElement[Any], old: ColumnElement[Any]) -> ColumnElement[bool]:
