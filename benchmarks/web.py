@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import hmac
 import json
+import re
 import subprocess
 import sys
 import time
@@ -115,10 +116,10 @@ def _serving(config: Path) -> Iterator[tuple[str, int, subprocess.Popen[str]]]:
     command = [sys.executable, "-m", "distributor", "serve"]
     with subprocess.Popen(command, cwd=config.parent, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        said = process.stderr.readline()
-        host, _, port = said.partition(" answers at ")[2].partition(";")[0].rpartition(":")
+        said = re.search(r" answers at ([^\s:]+):(\d+)", process.stderr.readline())
+        assert said
         try:
-            yield host, int(port), process
+            yield said[1], int(said[2]), process
         finally:
             process.terminate()
             process.wait(timeout=30)

@@ -400,3 +400,21 @@ def test_a_copy_of_a_mail_leads_to_nobodys_choices(visit: Visit):
     for path in ("/unsubscribe", "/preferences"):
         page = visit.get(path)
         assert (page.status_code, heading(page)) == (200, "Use the link in your own mail")
+
+
+def test_a_newsletter_that_is_gone_can_still_be_left(tmp_path: Path):
+    """Its readers' links go on working: to leave it, or to choose what there still is."""
+    database = f"sqlite:///{tmp_path}/kept.db"
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    with visited(tmp_path / "before", Clock(), database=database) as visit:
+        token = visit.join(READER, "weekend")
+    with visited(tmp_path / "after", Clock(), database=database, config="") as visit:
+        assert heading(visit.get(f"/unsubscribe/{token}")) == "Leave weekend?"
+        page = visit.get(f"/preferences/{token}")
+        assert "weekend" not in page.text
+        assert visit.press(page, "Save", {"wanted": "morning"}).status_code == 200
+        assert visit.press(page, "Change address", {"email": "new@example.org"}).status_code == 200
+        left = visit.press(visit.get(f"/unsubscribe/{token}"), "Unsubscribe")
+        assert "Stay subscribed" not in left.text
+        assert visit.states() == {"morning": "confirmed", "weekend": "unsubscribed"}
