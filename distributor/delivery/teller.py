@@ -198,8 +198,10 @@ class Teller:
                 outgoing.told(db, one.number)
                 if own.failures:
                     health.keep_health(db, Health(name=own.name))
-        say = log.info if error is None else log.warning
-        say("told" if error is None else "not told", hook=one.hook, event_type=one.type, reason=error)
+        if error is None:
+            log.info("told", hook=one.hook, about=one.type, id=one.id)
+        else:
+            log.warning("not told", hook=one.hook, about=one.type, id=one.id, reason=str(error))
 
     def _fail(self, db: Connection, one: Outgoing, error: SendError, now: datetime) -> None:
         """Try again later; after days no more, and whatever else has waited as long is given up with it."""
@@ -220,7 +222,7 @@ class Teller:
         try:
             return await to_thread.run_sync(step, *arguments)
         except DatabaseError as error:
-            log.warning("not told", reason=error)
+            log.warning("not told", reason=str(error))
         except Exception as error:  # a fault of ours: mail must not stop for it
             log.error("not told", reason=f"{type(error).__name__}: {error}")
         await self._rest()

@@ -15,11 +15,14 @@ from starlette.routing import BaseRoute, Route
 from distributor import outcomes
 from distributor.app import App
 from distributor.errors import Forged, TryLater, Unreadable
+from distributor.logs import Log
 from distributor.providers.by_type import webhook
 from distributor.providers.hooks import json_of, known_by_standard_webhooks, known_by_token_of, own_id
 from distributor.providers.protocol import Hook, Webhook
 from distributor.web.intake import Intake
 from distributor.web.messages import told_by
+
+log = Log(__name__)
 
 
 class EmailHooks:
@@ -121,6 +124,7 @@ class SubscribersHook:
             return _told(400, f"This {error}.")
         except ValueError as error:
             return _told(400, f"This cannot be taken: {error}.")
+        log.info("heard", said=told.what, id=own_id(id_), is_new=is_new)
         return _told(200, "Done." if is_new else "This was done before, and is not done again.")
 
 
