@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from distributor.corrections import Corrections
     from distributor.delivery.routes import Route
     from distributor.delivery.worker import Delivered, Worker
+    from distributor.doctor import Finding
     from distributor.editions import Draft, Editions, Order
     from distributor.explain import Reason
     from distributor.measures import Measures
@@ -796,6 +797,18 @@ class App:
         from distributor.checks import check_settings
 
         return check_settings(self)
+
+    def doctor(self, **outside: Any) -> list[Finding]:
+        """What the outside says of this set-up: accounts, DNS, web address, clock."""
+        import anyio
+
+        from distributor.config import secrets_of
+        from distributor.doctor import Doctor, hidden
+        from distributor.masking import hiding
+
+        site = self.publication.base_url
+        one = Doctor(self.config, self.database, self.routes, site=site, clock=self.clock, **outside)
+        return hidden(anyio.run(one.examine), hiding(secrets_of(self.config)))
 
     # --- the audience ---
 

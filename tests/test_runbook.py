@@ -25,7 +25,7 @@ def test_every_alert_that_is_raised_is_of_a_known_kind():
     """An alert's key begins with its kind: a new one is cleared, counted and explained like the others."""
     sources = [
         (ROOT / "distributor" / name).read_text(encoding="utf-8")
-        for name in ("watch.py", "corrections.py", "daemon.py")
+        for name in ("watch.py", "corrections.py", "daemon.py", "delivery/teller.py")
     ]
     keys = [
         *re.findall(r'yield \(\s*f?"(\w+)[ "]', sources[0]),

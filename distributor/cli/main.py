@@ -14,6 +14,7 @@ from distributor.cli import (
     campaigns,
     db,
     demo,
+    doctor,
     explain,
     export,
     hooks,
@@ -39,6 +40,7 @@ app = Commands(
 app.command("init")(setup.init)
 app.command("demo")(demo.demo)
 app.command("check")(setup.check)
+app.command("doctor")(doctor.doctor)
 app.command("articles")(articles.articles)
 app.command("preview")(preview.preview)
 app.command("plan")(plan.plan)

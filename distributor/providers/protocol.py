@@ -118,6 +118,19 @@ class Allowing(Protocol):
     async def allowance(self) -> Allowance: ...
 
 
+@runtime_checkable
+class Probing(Protocol):
+    """A provider or account that can be asked, without consequences, whether the key opens it."""
+
+    async def probe(self) -> None:
+        """Ask.
+
+        Raises:
+            SendError: it says that it does not, or says nothing.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SocialLimits:
     """What a repeated call does on a network, and how many it takes."""

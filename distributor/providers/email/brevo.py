@@ -80,6 +80,10 @@ class Calls:
 
     _http: httpx.AsyncClient
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://developers.brevo.com/reference/getaccount"""
+        await http.get(self._http, "/v3/account", judge=judge)
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

@@ -84,6 +84,10 @@ class Calls:
     _http: httpx.AsyncClient
     _patience: float
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://developers.mailersend.com/api/v1/api-quota.html"""
+        await http.get(self._http, "/v1/api-quota")
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

@@ -78,6 +78,10 @@ class Calls:
     _path: str
     _clock: Callable[[], datetime]
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://documentation.mailgun.com/docs/mailgun/api-reference"""
+        await http.get(self._http, self._path.replace("/v3/", "/v3/domains/", 1))
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

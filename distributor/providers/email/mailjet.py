@@ -64,6 +64,10 @@ class Calls:
 
     _http: httpx.AsyncClient
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://dev.mailjet.com/email/reference/sender-addresses-and-domains/sender/"""
+        await http.get(self._http, "/v3/REST/sender", {"Limit": "1"})
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

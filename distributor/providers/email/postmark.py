@@ -75,6 +75,10 @@ class Calls:
     _http: httpx.AsyncClient
     _stream: str
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://postmarkapp.com/developer/api/server-api"""
+        await http.get(self._http, "/server")
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

@@ -48,6 +48,10 @@ class Calls:
 
     _http: httpx.AsyncClient
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://resend.com/docs/api-reference/domains/list-domains"""
+        await http.get(self._http, "/domains", judge=judge)
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

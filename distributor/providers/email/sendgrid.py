@@ -76,6 +76,10 @@ class Calls:
 
     _http: httpx.AsyncClient
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://www.twilio.com/docs/sendgrid/api-reference/api-key-permissions"""
+        await http.get(self._http, "/v3/scopes")
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

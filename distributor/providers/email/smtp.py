@@ -86,6 +86,10 @@ class Calls:
                 while self._resting:
                     group.start_soon(self._resting.pop().quit)
 
+    async def probe(self) -> None:
+        """Greeted, in private and by name and password, as before any mail."""
+        self._resting.append(await self._connection())
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

@@ -63,6 +63,10 @@ class Calls:
 
     _http: httpx.AsyncClient
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://developers.sparkpost.com/api/sending-domains/"""
+        await http.get(self._http, "/api/v1/sending-domains")
+
     async def send(
         self, batch: Batch, digest: Digest, emails: Sequence[Email], *, sender: Sender, media: Media
     ) -> Answer:

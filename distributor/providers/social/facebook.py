@@ -51,6 +51,10 @@ class Calls:
     _root: str
     _page: str
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://developers.facebook.com/docs/graph-api/reference/page/"""
+        await http.get(self._http, f"{self._root}/{self._page}", {"fields": "name"}, judge=graph.judge)
+
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         told = filled(post.payload, await self._pictures(post, media=media, memory=memory))
         is_first = batch.called_at is None and "since" not in memory.known

@@ -63,6 +63,10 @@ class Calls:
 
     _http: httpx.AsyncClient
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://docs.joinmastodon.org/methods/accounts/#verify_credentials"""
+        await http.get(self._http, "/api/v1/accounts/verify_credentials", judge=judge)
+
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         above = post.of.id if post.of and post.action == "reply" else None
         parts: list[dict[str, Any]] = []

@@ -130,6 +130,10 @@ class Calls:
     _http: httpx.AsyncClient
     _channel: str
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://docs.slack.dev/reference/methods/auth.test"""
+        await self._ask("auth.test", {})
+
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         pictures = await self._pictures(post, media=media, memory=memory)
         top = _top(post)

@@ -69,6 +69,10 @@ class Calls:
     _chat: str
     _hidden: Hidden
 
+    async def probe(self) -> None:
+        """Whether the key opens the bot, and the bot knows the chat: https://core.telegram.org/bots/api#getchat"""
+        await self._call("getChat", {"chat_id": self._chat})
+
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         above = _message(post.of) if post.of and post.action == "reply" else None
         parts: list[dict[str, Any]] = []

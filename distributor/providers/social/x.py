@@ -83,6 +83,10 @@ class Calls:
     _http: httpx.AsyncClient
     _name: str
 
+    async def probe(self) -> None:
+        """Whether the key opens the account: https://docs.x.com/x-api/users/get-my-user"""
+        await http.get(self._http, "/2/users/me", judge=judge)
+
     async def send(self, batch: Batch, post: Post, *, media: Media, memory: Memory) -> Receipt:
         told = filled(post.payload, await self._pictures(post, media=media, memory=memory))
         is_first = batch.called_at is None and "since" not in memory.known
