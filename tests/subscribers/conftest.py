@@ -18,3 +18,20 @@ def db(database: Database) -> Iterator[Connection]:
         store.ensure_list(db, "morning", served_through=10)
         store.ensure_list(db, "weekend", served_through=0)
         yield db
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """One SQLite file for all tests that are not about the database."""
+    database = Database(f"sqlite:///{tmp_path_factory.mktemp('house')}/audience.db")
+    database.upgrade()
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def sqlite(house: Database) -> Iterator[Connection]:
+    """A transaction on empty tables, of which nothing is kept."""
+    with house.engine.connect() as db:
+        yield db
+        db.rollback()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -14,9 +11,7 @@ from distributor.store.database import Database
 from subscribers import store
 from subscribers.model import BOUNCED, BY_HAND, COMPLAINED, Subscriber
 from subscribers.schema import consent
-from subscribers.transfer import Imported, read_csv
-
-NOW = datetime(2026, 6, 1, tzinfo=UTC)
+from tests.subscribers.test_transfer import NOW, load
 
 MAILCHIMP = (
     '"Email Address","First Name","Last Name",MEMBER_RATING,OPTIN_TIME,OPTIN_IP,CONFIRM_TIME,CONFIRM_IP,'
@@ -49,33 +44,6 @@ BUTTONDOWN = (
     "silent@example.org,undeliverable,2024-03-01T09:30:00Z,,{},,,\n"
     "cross@example.org,complained,2024-03-01T09:30:00Z,,{},,,\n"
 )
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('house')}/audience.db")
-    database.upgrade()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def db(house: Database) -> Iterator[Connection]:
-    """A transaction on empty tables, of which nothing is kept."""
-    with house.engine.connect() as db:
-        yield db
-        db.rollback()
-
-
-def load(db: Connection, text: str) -> Imported:
-    lists = {"morning": store.ensure_list(db, "morning", served_through=0)}
-    return read_csv(
-        lambda: contextlib.nullcontext(db),
-        io.StringIO(text),
-        list_ids=lists,
-        default_lists=("morning",),
-        now=NOW,
-    )
 
 
 def people(db: Connection) -> dict[str, Subscriber]:
@@ -117,28 +85,30 @@ def states(db: Connection) -> dict[str, str]:
         ),
     ],
 )
-def test_a_programs_export_says_who_reads(db: Connection, text: str, program: str, expected: dict[str, str]):
+def test_a_programs_export_says_who_reads(
+    sqlite: Connection, text: str, program: str, expected: dict[str, str]
+):
     """Known by its headings; who left or fell silent there is not written to here either."""
-    result = load(db, text)
+    result = load(sqlite, text)
     assert result.problems == []
     assert result.program == program
-    assert states(db) == expected
-    assert {name for name, person in people(db).items() if person.subscriptions[0].topics} == set()
-    assert load(db, text).added == 0
-    assert states(db) == expected
+    assert states(sqlite) == expected
+    assert {name for name, person in people(sqlite).items() if person.subscriptions[0].topics} == set()
+    assert load(sqlite, text).added == 0
+    assert states(sqlite) == expected
 
 
-def test_what_a_program_knew_of_a_reader_is_kept(db: Connection):
+def test_what_a_program_knew_of_a_reader_is_kept(sqlite: Connection):
     """The name, the zone, when and from where they came; tags and columns of its own as attributes."""
-    load(db, MAILCHIMP.format("", ""))
-    ada = people(db)["a"]
+    load(sqlite, MAILCHIMP.format("", ""))
+    ada = people(sqlite)["a"]
     assert (ada.name, ada.timezone) == ("Ada Quill", "Europe/Berlin")
     assert ada.created_at == datetime(2019, 3, 1, 9, 30, tzinfo=UTC)
     assert ada.subscriptions[0].confirmed_at == datetime(2019, 3, 1, 9, 31, tzinfo=UTC)
     assert ada.attributes["cc"] == "DE"
     assert "vip" in ada.attributes["tags"]
     assert not {"leid", "euid", "latitude"} & {*ada.attributes}
-    assert db.execute(select(consent.c.ip)).scalars().all() == ["192.0.2.9"]
+    assert sqlite.execute(select(consent.c.ip)).scalars().all() == ["192.0.2.9"]
 
 
 def test_attributes_are_kept_as_they_are(database: Database):
@@ -154,10 +124,10 @@ def test_attributes_are_kept_as_they_are(database: Database):
 
 
 @pytest.mark.parametrize("text", [MAILCHIMP.format("", ""), LISTMONK, GHOST, SUBSTACK, BUTTONDOWN])
-def test_a_broken_row_of_an_export_is_named_by_its_line(db: Connection, text: str):
+def test_a_broken_row_of_an_export_is_named_by_its_line(sqlite: Connection, text: str):
     """The others come in all the same."""
     rows = text.splitlines(keepends=True)
     broken = rows[1].replace("a@example.org", "a@@example")
-    result = load(db, "".join([rows[0], broken, *rows[1:]]))
+    result = load(sqlite, "".join([rows[0], broken, *rows[1:]]))
     assert [problem.line for problem in result.problems] == [2]
-    assert "a" in people(db)
+    assert "a" in people(sqlite)

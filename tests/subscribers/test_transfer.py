@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import pytest
@@ -21,23 +21,6 @@ from subscribers.transfer import COLUMNS, Imported, NoAddresses, read_csv, write
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 HEADER = "email,name,newsletters,topics,cadence,timezone,locale,state\n"
-
-
-@pytest.fixture(scope="module")
-def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """One SQLite file for all tests that are not about the database."""
-    database = Database(f"sqlite:///{tmp_path_factory.mktemp('house')}/audience.db")
-    database.upgrade()
-    yield database
-    database.close()
-
-
-@pytest.fixture
-def sqlite(house: Database) -> Iterator[Connection]:
-    """A transaction on empty tables, of which nothing is kept."""
-    with house.engine.connect() as db:
-        yield db
-        db.rollback()
 
 
 def load(db: Connection, text: str, *, default: Sequence[str] = ("morning",)) -> Imported:

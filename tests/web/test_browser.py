@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page
 
 from tests.web.visits import READER, WEEKEND, Visit, visited
 from tests.workspace import Clock, text_of
@@ -25,14 +25,6 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 MOVED = "ada@new.example.org"
 LONG = "Rindfleischetikettierung" * 3
 TOPICS = f'description = "{LONG}"\ntopics = ["science", "{LONG}"]\n'
-
-
-@pytest.fixture(scope="module")
-def browser(chromium: str) -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
-        yield browser
-        browser.close()
 
 
 @contextmanager
