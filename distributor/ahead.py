@@ -13,7 +13,7 @@ from distributor.editions import EVERYBODY
 from distributor.planning.pacing import midnight_after
 from distributor.planning.places import next_slot
 from distributor.planning.slots import due_cadences, slots_after, slots_between
-from distributor.store import accounts, campaigns
+from distributor.store import accounts, campaigns, gate
 from distributor.store import articles as article_store
 from subscribers import store as audience
 
@@ -45,10 +45,14 @@ def next_due_at(app: App, *, after: datetime) -> datetime | None:
     """The first moment beyond *after* at which time alone makes something due; None: only a person can.
 
     Whoever looked at *after* need not look again before it for the sake of the schedule: a publish date,
-    an embargo's or an article's end, a slot of a newsletter, a new day's room on a channel.
+    an embargo's or an article's end, a question to the public site, a slot of a newsletter, a new day's room
+    on a channel.
     """
     with app.database.read() as db:
         moments = [article_store.next_change(db, after=after)]
+        ask_at = gate.next_ask_at(db)
+    if ask_at is not None:  # what is claimed by another process, or too much for one round, is soon enough
+        moments.append(max(ask_at, after + timedelta(seconds=1)))
     moments += _next_slots(app, after)
     moments += _next_days(app, after)
     return min((moment for moment in moments if moment), default=None)

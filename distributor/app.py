@@ -27,18 +27,20 @@ from distributor.controls import Overview
 from distributor.errors import DatabaseError, DistributorError, NotFound, Problem
 from distributor.logs import Log
 from distributor.model import Article, ArticleState, Campaign, DeliveryState, Publication
-from distributor.scanning import Scanned, scan_site
+from distributor.scanning import Scanned, register_passed, scan_site
 from distributor.signals import stopped_by_signals
 from distributor.store import accounts, campaigns, ledger, outgoing, tallies, welcomes
 from distributor.store import alerts as alert_store
 from distributor.store import articles as article_store
 from distributor.store import events as event_store
+from distributor.store import gate as gate_store
 from distributor.store import posts as post_store
 from distributor.store import tokens as token_store
 from distributor.store.accounts import Balance, BatchRow, DeliveryRow
 from distributor.store.alerts import Alert
 from distributor.store.database import VERSION, Database
 from distributor.store.events import EventRow
+from distributor.store.gate import Waiting
 from distributor.store.media import MediaIndex
 from distributor.store.posts import PostRow
 from distributor.store.tokens import TokenRow
@@ -274,7 +276,19 @@ class App:
         Raises:
             ContentError: the content cannot be read; nothing is concluded from it.
         """
-        return scan_site(self, since=since, settle=settle)
+        scanned = scan_site(self, since=since, settle=settle)
+        if scanned.registered.waiting and not self.database.is_rehearsing:
+            from distributor import gate
+
+            if gate.ask(self):
+                register_passed(self, scanned)
+        return scanned
+
+    def deployed(self) -> None:
+        """The site was deployed: what waits for it to show an article asks anew at the next look."""
+        if self.config.site.gate != "off":
+            with self.database.write() as db:
+                gate_store.ask_anew(db, now=self.clock())
 
     # --- look ---
 
@@ -290,6 +304,7 @@ class App:
             starts = [row.start for row in campaigns.channels(db).values() if row.kind == "newsletter"]
             baseline = int(article_store.read_fact(db, registry.BASELINE) or 0)
             wanted = article_store.unannounced(db, min(starts, default=baseline))
+            waiting = gate_store.waiting(db)
         found: dict[str, Article] = {}
         for row in rows:
             if row.data is None:
@@ -300,6 +315,8 @@ class App:
             if key not in found or (known and known.path == row.path):  # the page that speaks for it
                 sequence = known.sequence if known else None
                 found[key] = replace(article, key=key, path=row.path, sequence=sequence)
+                if key in waiting and found[key].state is ArticleState.PUBLIC:
+                    found[key] = _at_the_gate(found[key], waiting[key])
         listed = sorted(found.values(), key=lambda article: (article.published_at, article.key), reverse=True)
         if new:
             listed = [a for a in listed if a.key in wanted and a.state is ArticleState.PUBLIC]
@@ -1021,6 +1038,13 @@ def _told(campaign: Campaign) -> Campaign:
         reason=campaign.reason,
     )
     return campaign
+
+
+def _at_the_gate(article: Article, row: Waiting) -> Article:
+    """The article as held, with the reason why the public site does not show it."""
+    times = f"asked {row.asked} times since {row.since:%Y-%m-%d %H:%M} UTC"
+    reason = f"held: waits for the public site to show it: {row.reason or 'not asked yet'} ({times})"
+    return replace(article, state=ArticleState.HELD, reason=reason)
 
 
 def _once(db: Connection, name: str, make: Callable[[], str]) -> str:

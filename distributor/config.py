@@ -225,6 +225,9 @@ class Site(_Table):
     color: Color = "#1a4f8b"  # of headings, buttons and cards
     font: Path | None = None  # TrueType file for cards, where the one that is shipped lacks your script
     check_links: bool = False  # previews ask every link whether it answers
+    gate: Literal["off", "page", "all"] = "off"  # what has to answer before an article is announced
+    gate_deadline: timedelta = Field(timedelta(hours=1), ge=timedelta(0))  # seconds, or ISO 8601: "PT30M"
+    gate_overdue: Literal["hold", "announce"] = "hold"  # what becomes then of articles without their page
 
     @model_validator(mode="after")
     def _has_articles(self) -> Site:

@@ -62,7 +62,15 @@ def scan_site(app: App, *, since: datetime | None = None, settle: timedelta = ti
     for url in app.config.site.feeds:
         _read_feed(app, url, found)
     with app.database.write() as db:
-        registered = registry.register(db, found.files, found.gone, now=now, since=since, old=found.old)
+        registered = registry.register(
+            db,
+            found.files,
+            found.gone,
+            now=now,
+            since=since,
+            old=found.old,
+            is_gated=app.config.site.gate != "off",
+        )
         for name, value in found.facts.items():
             article_store.keep_fact(db, name, value)
         _begin_channels(app, db, now, registered)
@@ -76,6 +84,14 @@ def scan_site(app: App, *, since: datetime | None = None, settle: timedelta = ti
         if since is not None and not registered.is_first:
             _rewind(db, since, scanned)
     return scanned
+
+
+def register_passed(app: App, scanned: Scanned) -> None:
+    """Number what has passed the gate since the scan."""
+    with app.database.write() as db:
+        passed = registry.register(db, (), (), now=app.clock(), is_gated=True)
+    scanned.registered.published += passed.published
+    scanned.registered.waiting = passed.waiting
 
 
 def _read_site(app: App, now: datetime, settle: timedelta) -> Read:

@@ -13,11 +13,13 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from distributor.articles.page import Page
+from distributor.articles.page import UNDATED, Page
 from distributor.articles.scan import ScannedFile
 from distributor.model import Article, ArticleState
 from distributor.store import articles as store
+from distributor.store import gate as gate_store
 from distributor.store.articles import ArticleRow, PageRow
+from distributor.store.gate import Waiting
 
 BASELINE = "baseline"  # the last sequence number of what was public before the first scan
 
@@ -28,6 +30,7 @@ class Registered:
 
     published: list[str] = field(default_factory=list)  # in the order of their sequence numbers
     withdrawn: list[str] = field(default_factory=list)
+    waiting: list[str] = field(default_factory=list)  # for the public site to show them
     is_first: bool = False  # nothing was known before: what is public is not news
 
 
@@ -52,12 +55,13 @@ def register(
     now: datetime,
     since: datetime | None = None,
     old: Set[str] = frozenset(),
+    is_gated: bool = False,
 ) -> Registered:
     """Bring the index and the articles up to what a scan found, and to what time alone changed.
 
     On the first scan, what was published before *since* (or all, without it) is numbered up to the baseline.
     Later, *old* are the paths of a source that is read for the first time: what it has counts as known too,
-    and gets numbers below all others.
+    and gets numbers below all others. *is_gated*: what would be new waits at the gate until it has passed.
     """
     store.lock(db)
     result = Registered(is_first=store.read_fact(db, BASELINE) is None)
@@ -77,7 +81,9 @@ def register(
         for entry in known
         if entry.row.path in old and (since is None or entry.article.published_at < since)
     }
-    numbered, fresh_articles = _number(db, known, set(gone), old, now, result)
+    gate = _Gate(db, is_gated, now=now, since=since if result.is_first else None)
+    numbered, fresh_articles = _number(db, known, set(gone), old, gate, result)
+    gate.close(db)
     if result.is_first:
         _mark_baseline(db, numbered, since)
     _link(known, numbered)
@@ -85,7 +91,8 @@ def register(
     store.keep_addresses(db, _addresses(known))
     touched = {row.article for row in before.values()} | {entry.row.article for entry in known}
     # A fresh article was just written as the first of its pages has it.
-    _settle(db, {id_ for id_ in touched if id_ is not None} - fresh_articles, now, result)
+    _settle(db, {id_ for id_ in touched if id_ is not None} - fresh_articles, gate, now, result)
+    result.waiting = sorted(gate.keys)
     return result
 
 
@@ -110,7 +117,7 @@ def _known(row: PageRow, now: datetime, page: Page | None = None) -> _Known:
 
 
 def _number(
-    db: Connection, known: Sequence[_Known], gone: set[str], old: Set[str], now: datetime, result: Registered
+    db: Connection, known: Sequence[_Known], gone: set[str], old: Set[str], gate: _Gate, result: Registered
 ) -> tuple[dict[str, ArticleRow], set[int]]:
     """Path of each public page -> its article, and the ids of those that are new.
 
@@ -128,13 +135,15 @@ def _number(
     returning: list[int] = []
     for entry in public:
         row = identities.find(entry)
+        if entry.row.path not in old and (row is None or not row.is_public) and gate.stops(entry, result):
+            continue
         if row is None and entry.row.path in old:
             first -= 1
-            row = _new_row(entry, first, now)
+            row = _new_row(entry, first, gate.now)
             fresh.append(entry.row.path)
         elif row is None:
             last += 1
-            row = _new_row(entry, last, now)
+            row = _new_row(entry, last, gate.now)
             fresh.append(entry.row.path)
             result.published.append(row.key)
         elif not row.is_public:
@@ -152,6 +161,49 @@ def _number(
     by_sequence = {row.sequence: row for row in inserted}
     numbered = {path: row if row.id else by_sequence[row.sequence] for path, row in found.items()}
     return numbered, {row.id for row in inserted}
+
+
+class _Gate:
+    """Lets articles wait, before they are new, until the public site shows them."""
+
+    def __init__(self, db: Connection, is_shut: bool, *, now: datetime, since: datetime | None) -> None:
+        self.now = now
+        self._is_shut = is_shut
+        self._since = since  # on the first scan: what is older is no news
+        self._before = gate_store.waiting(db)
+        self._waiting: dict[str, Waiting] = {}
+        self.paths: set[str] = set()
+
+    @property
+    def keys(self) -> Set[str]:
+        return self._waiting.keys()
+
+    def stops(self, entry: _Known, result: Registered) -> bool:
+        """Whether an article that would be new has to wait; its page is then looked at each time."""
+        article = entry.article
+        before = self._before.get(article.key)
+        is_news = not result.is_first or (self._since is not None and article.published_at >= self._since)
+        if not self._is_shut or not is_news or (before and before.passed_at):
+            return False
+        self.paths.add(entry.row.path)
+        entry.row = replace(entry.row, changes_at=UNDATED)
+        self._waiting.setdefault(
+            article.key,
+            Waiting(
+                key=article.key,
+                title=article.title,
+                url=article.url,
+                banner=article.banner,
+                qr=article.qr,
+                since=before.since if before else self.now,
+                ask_at=self.now,
+            ),
+        )
+        return True
+
+    def close(self, db: Connection) -> None:
+        if self._waiting or self._before:
+            gate_store.keep(db, list(self._waiting.values()))
 
 
 def _new_row(entry: _Known, sequence: int, now: datetime) -> ArticleRow:
@@ -259,11 +311,11 @@ def _addresses(known: Iterable[_Known]) -> dict[str, int]:
     }
 
 
-def _settle(db: Connection, touched: set[int], now: datetime, result: Registered) -> None:
+def _settle(db: Connection, touched: set[int], gate: _Gate, now: datetime, result: Registered) -> None:
     """Let each article be told by one of its public pages, or be withdrawn when it has none left."""
     pages: dict[int, list[_Known]] = {}
     for kept in store.pages_of(db, touched):
-        if kept.data is not None and kept.article is not None:
+        if kept.data is not None and kept.article is not None and kept.path not in gate.paths:
             pages.setdefault(kept.article, []).append(_known(kept, now))
     for row in store.articles_by(db, "id", touched):
         speaking = _speaking(row, pages.get(row.id, ()))

@@ -106,6 +106,25 @@ def leads_to(http: httpx.Client, url: str, limits: config.Pictures, is_goal: Cal
         return any(answer.next_request and is_goal(str(answer.next_request.url)) for answer in hops)
 
 
+def status(http: httpx.Client, url: str, limits: config.Pictures) -> int:
+    """What *url* answers, after at most five redirects; nothing of it is read.
+
+    Raises: Unavailable when it does not answer.
+    """
+    deadline = monotonic() + limits.timeout_seconds
+    code = 0
+    for method in ("HEAD", "GET"):
+        with _failures_named(limits), closing(_hops(http, url, limits, deadline, method)) as hops:
+            for answer in hops:
+                code = answer.status_code
+        if code not in NO_HEAD:
+            return code
+    return code
+
+
+NO_HEAD = (400, 403, 405, 501)  # what servers answer that want to be asked otherwise
+
+
 def is_public(address: str) -> bool:
     """Whether *address* (an IP address) lies in the public internet, by IANA's special-purpose registries."""
     ip = ipaddress.ip_address(address)
@@ -127,10 +146,10 @@ def _embedded(ip: ipaddress.IPv6Address) -> list[ipaddress.IPv4Address]:
 
 
 def _hops(
-    http: httpx.Client, url: str, limits: config.Pictures, deadline: float
+    http: httpx.Client, url: str, limits: config.Pictures, deadline: float, method: str = "GET"
 ) -> Generator[httpx.Response, None, None]:
     """The open answer of *url* and of each address it redirects to; none is read."""
-    request = http.build_request("GET", url)
+    request = http.build_request(method, url)
     for _ in range(MAX_REDIRECTS + 1):
         _check(request.url, limits)
         request.extensions["timeout"] = httpx.Timeout(max(deadline - monotonic(), 0.001)).as_dict()

@@ -60,6 +60,23 @@ address = Table(
     Column("article", ForeignKey("article.id"), nullable=False),
 )
 
+# An article that waits for the public site to show it; till then it has no row, or no new number.
+gate = Table(
+    "gate",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("title", Text, nullable=False),
+    Column("url", Text, nullable=False),
+    Column("banner", Text),
+    Column("qr", Text),
+    Column("since", Instant, nullable=False),
+    Column("ask_at", Instant, nullable=False),  # when the site is next asked
+    Column("asked", Integer, nullable=False),  # how often it was
+    Column("answered", JSON, nullable=False),  # those of the addresses that did answer
+    Column("reason", Text),  # why it does not pass
+    Column("passed_at", Instant),  # from when on it may be numbered
+)
+
 # Facts about the whole site: the fingerprint its pages were read under, the last sequence number.
 fact = Table(
     "fact",

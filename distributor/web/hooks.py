@@ -88,6 +88,7 @@ class SiteHook:
             known(await hook_of(request, self._app.clock), secrets)
         except Forged as error:
             return _told(401, f"This {error}.", {"www-authenticate": "Bearer"})
+        await to_thread.run_sync(self._app.deployed)
         self._published()
         return _told(202, "The site is looked at now.")
 
