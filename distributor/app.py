@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, time, timedelta
@@ -38,6 +38,7 @@ from distributor.store import posts as post_store
 from distributor.store import tokens as token_store
 from distributor.store.accounts import Balance, BatchRow, DeliveryRow
 from distributor.store.alerts import Alert
+from distributor.store.articles import ArticleRow, PageRow
 from distributor.store.database import VERSION, Database
 from distributor.store.events import EventRow
 from distributor.store.gate import Waiting
@@ -309,14 +310,10 @@ class App:
         for row in rows:
             if row.data is None:
                 continue
-            article = Page.load(row.data).at(now)
             known = registered.get(row.article or 0)
-            key = known.key if known else article.key
-            if key not in found or (known and known.path == row.path):  # the page that speaks for it
-                sequence = known.sequence if known else None
-                found[key] = replace(article, key=key, path=row.path, sequence=sequence)
-                if key in waiting and found[key].state is ArticleState.PUBLIC:
-                    found[key] = _at_the_gate(found[key], waiting[key])
+            article = _as_it_stands(row, known, waiting, now)
+            if article.key not in found or (known and known.path == row.path):  # the page that speaks for it
+                found[article.key] = article
         listed = sorted(found.values(), key=lambda article: (article.published_at, article.key), reverse=True)
         if new:
             listed = [a for a in listed if a.key in wanted and a.state is ArticleState.PUBLIC]
@@ -358,6 +355,8 @@ class App:
         Raises:
             NotFound: none is named so, or several are.
         """
+        if (registered := self._registered_as(name)) is not None:
+            return registered
         listed, _ = self.articles()
         for article in listed:
             if name.rstrip("/") in (article.key, article.path, article.url.rstrip("/")):
@@ -368,6 +367,16 @@ class App:
             if article.key == key:
                 return article
         raise NotFound(f"the site has no article {key!r} any more")
+
+    def _registered_as(self, name: str) -> Article | None:
+        """The article of that key, path or address, found without reading all there are."""
+        with self.database.read() as db:
+            known = self.shelf.registered(db, name)
+            pages = article_store.pages_of(db, [known.id]) if known else []
+            waiting = gate_store.waiting(db)
+        readable = [row for row in pages if row.data is not None]
+        readable.sort(key=lambda row: known is None or row.path != known.path)
+        return _as_it_stands(readable[0], known, waiting, self.clock()) if readable else None
 
     def deliveries(
         self, campaign_id: int, *, after: int, limit: int, state: DeliveryState | None = None
@@ -1040,10 +1049,19 @@ def _told(campaign: Campaign) -> Campaign:
     return campaign
 
 
-def _at_the_gate(article: Article, row: Waiting) -> Article:
-    """The article as held, with the reason why the public site does not show it."""
-    times = f"asked {row.asked} times since {row.since:%Y-%m-%d %H:%M} UTC"
-    reason = f"held: waits for the public site to show it: {row.reason or 'not asked yet'} ({times})"
+def _as_it_stands(
+    row: PageRow, known: ArticleRow | None, waiting: Mapping[str, Waiting], now: datetime
+) -> Article:
+    """The article of a page, with its number; held, while it waits at the gate."""
+    assert row.data is not None
+    article = Page.load(row.data).at(now)
+    key = known.key if known else article.key
+    article = replace(article, key=key, path=row.path, sequence=known.sequence if known else None)
+    if article.state is not ArticleState.PUBLIC or key not in waiting:
+        return article
+    gate = waiting[key]
+    times = f"asked {gate.asked} times since {gate.since:%Y-%m-%d %H:%M} UTC"
+    reason = f"held: waits for the public site to show it: {gate.reason or 'not asked yet'} ({times})"
     return replace(article, state=ArticleState.HELD, reason=reason)
 
 

@@ -57,10 +57,8 @@ class Shelf:
         Raises:
             NotFound: none is named so, or several are.
         """
-        if found := store.articles_by(db, "key", [name]) or store.articles_by(db, "path", [name]):
-            return found[0].key
-        if known := store.articles_known_as(db, _spellings(name)):
-            return next(iter(known.values())).key
+        if found := self.registered(db, name):
+            return found.key
         matches = store.articles_like(db, name)
         if len(matches) == 1:
             return matches[0].key
@@ -68,6 +66,12 @@ class Shelf:
             some = ", ".join(row.key for row in matches[:5])
             raise NotFound(f"{name!r} names {len(matches)} articles, among them {some}")
         raise NotFound(f"no article is known as {name!r}; `distributor articles` lists them")
+
+    def registered(self, db: Connection, name: str) -> ArticleRow | None:
+        """The article of that key, path or address, if it ever was public."""
+        if found := store.articles_by(db, "key", [name]) or store.articles_by(db, "path", [name]):
+            return found[0]
+        return next(iter(store.articles_known_as(db, _spellings(name)).values()), None)
 
     def body(self, db: Connection, article: Article) -> str:
         """The article's body as HTML that is safe in a mail."""
