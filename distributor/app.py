@@ -45,6 +45,7 @@ from distributor.store.gate import Waiting
 from distributor.store.media import MediaIndex
 from distributor.store.posts import PostRow
 from distributor.store.tokens import TokenRow
+from distributor.tracing import span
 from subscribers import store as audience
 from subscribers import transfer
 from subscribers.adding import Added
@@ -777,7 +778,8 @@ class App:
                 log.info("published", article=key)
             for key in scanned.registered.withdrawn:
                 log.info("withdrawn", article=key)
-            return Looked(scanned=scanned, planned=self.plan())
+            with span("plan"):
+                return Looked(scanned=scanned, planned=self.plan())
 
     @contextmanager
     def _looking(self) -> Iterator[None]:
@@ -786,7 +788,8 @@ class App:
 
         begun, outcome = monotonic(), "failed"
         try:
-            yield
+            with span("look"):
+                yield
             with self.database.write() as db:
                 tallies.close(db)
                 tallies.beat(db, "look", now=self.clock(), seconds=monotonic() - begun)

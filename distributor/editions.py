@@ -30,6 +30,7 @@ from distributor.store import articles as article_store
 from distributor.store import campaigns, freezing
 from distributor.store.database import Database
 from distributor.store.freezing import Audience, Cohort, Share
+from distributor.tracing import span
 from subscribers import store as audience_store
 from subscribers.segments import Segment
 
@@ -294,8 +295,13 @@ class Editions:
                 return None
             for choice in draft.chosen():
                 if choice not in rendered:
-                    rendered[choice] = self.render(order, draft, choice)
-            with suppress(Conflict), self._database.write(snapshot=True) as db:
+                    with span("render", channel=order.name):
+                        rendered[choice] = self.render(order, draft, choice)
+            with (
+                suppress(Conflict),
+                span("freeze", channel=order.name),
+                self._database.write(snapshot=True) as db,
+            ):
                 article_store.lock(db)
                 audience_store.hold(db, order.name)
                 draft = self.draft(db, order, now)

@@ -18,6 +18,7 @@ from distributor.model import Event, EventType, Outcome
 from distributor.store import campaigns, events, tallies
 from distributor.store.database import Database
 from distributor.store.events import EventRow, Place
+from distributor.tracing import span
 from subscribers import store as audience
 from subscribers.model import address_hash, normal_address
 
@@ -87,7 +88,7 @@ def follow_up(database: Database, now: datetime, *, limits: Reputation | None = 
     """Do what follows from the events that wait; how many they were."""
     count = 0
     while True:
-        with database.write() as db:
+        with span("events"), database.write() as db:
             found = events.waiting(db, limit=CHUNK)
             if found:
                 _follow(db, found, now)

@@ -30,6 +30,7 @@ from distributor.store import accounts, campaigns, freezing
 from distributor.store import articles as article_store
 from distributor.store import posts as post_store
 from distributor.store.database import Database
+from distributor.tracing import span
 
 NO_ROOM = "the account's day had no room for it: max_per_day"
 POST = 10  # priority: the lower is claimed first
@@ -126,10 +127,11 @@ class Posts:
             return None
         content: Post | str
         try:
-            content = self.render(name, article, now)
+            with span("render", channel=name):
+                content = self.render(name, article, now)
         except Refused as error:
             content = str(error)
-        with self._database.write() as db:
+        with span("freeze", channel=name), self._database.write() as db:
             article_store.lock(db)
             return self._freeze(db, name, slot, article_id, article, content, now)
 

@@ -94,8 +94,10 @@ def serve() -> None:
 
 
 def _go_on(load: Callable[[], Config], *, since: datetime | None = None, **which: Any) -> None:
+    from distributor import tracing
     from distributor.daemon import Daemon
 
+    tracing.export()
     if not Daemon(load, **which).run(since=since):
         sys.stderr.flush()
         os._exit(0)  # what is left would be waited for: it is taken up by the next

@@ -35,6 +35,7 @@ from distributor.model import Answer, Digest, Picture, Post
 from distributor.providers.protocol import Allowing, EmailCalls, Finding, SocialCalls
 from distributor.providers.reasons import reason
 from distributor.store.database import Database
+from distributor.tracing import span
 
 log = Log(__name__)
 
@@ -276,7 +277,8 @@ class Worker:
         count = len(job.batch.recipients)
         begun = monotonic()
         try:
-            answer: Answer = await within_the_call(self._goes_on)(self._send, job, opened)
+            with span("call", **_about(job)):
+                answer: Answer = await within_the_call(self._goes_on)(self._send, job, opened)
         except SendError as error:
             CALLS.labels(job.way.name, _kind(error)).observe(monotonic() - begun)
             await self._write(self._desk.fail, job, error)
@@ -423,6 +425,16 @@ def _tell(job: Job, what: str, recipients: int, reason: object = None, *, receip
         reason=None if reason is None else str(reason),
         receipt=receipt,
     )
+
+
+def _about(job: Job) -> dict[str, str | int]:
+    return {
+        "channel": job.campaign.channel,
+        "campaign": job.batch.campaign,
+        "batch": job.batch.number,
+        "provider": job.way.name,
+        "recipients": len(job.batch.recipients),
+    }
 
 
 def _kind(error: SendError) -> str:
