@@ -79,7 +79,13 @@ class Doctor:
 
     async def examine(self) -> list[Finding]:
         """Every finding, in the order of the configuration."""
-        questions = [*self._providers(), *self._accounts(), *self._domains(), *self._web()]
+        questions = [
+            *self._providers(),
+            *self._accounts(),
+            *self._domains(),
+            *self._web(),
+            *self._people(),
+        ]
         found: list[list[Finding]] = [[] for _ in questions]
         places = anyio.CapacityLimiter(AT_ONCE)
 
@@ -278,6 +284,23 @@ class Doctor:
 
         return question
 
+    def _people(self) -> Iterator[tuple[str, Question]]:
+        """Whether Apprise understands who is to be told; nobody is, for an examination."""
+
+        async def question() -> list[Finding]:
+            urls = [url.get_secret_value() for url in self._config.alerts.to]
+            wrong = await to_thread.run_sync(_not_understood, urls)
+            remedy = "write it as https://github.com/caronc/apprise/wiki has it"
+            return [
+                Finding(
+                    about="alerts", state="wrong", told=f"no. {place} of to is not understood", remedy=remedy
+                )
+                for place in wrong
+            ] or [Finding(about="alerts", state="ok", told=f"{len(urls)} of to are understood")]
+
+        if self._config.alerts.to:
+            yield "alerts", question
+
     async def _get(self, url: str) -> httpx.Response:
         async with httpx.AsyncClient(transport=self._transport, timeout=PATIENCE) as client:
             return await client.get(url, headers={"user-agent": "distributor-doctor"})
@@ -314,6 +337,12 @@ async def _bounded(about: str, question: Question) -> list[Finding]:
             told = f"not reached: {error or type(error).__name__}"
     remedy = "look whether this machine reaches the Internet, and whether the name is right"
     return [Finding(about=about, state="wrong", told=told, remedy=remedy)]
+
+
+def _not_understood(urls: Sequence[str]) -> list[int]:
+    import apprise  # 0.3 s to import, and only where people are named
+
+    return [place for place, url in enumerate(urls, 1) if not apprise.Apprise().add(url)]
 
 
 async def txt(name: str) -> list[str]:

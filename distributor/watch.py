@@ -23,7 +23,7 @@ LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a per
 KINDS = (  # of alerts, each with a section in docs/runbook.md; an alert's key begins with one
     *("unclear", "unsettled", "refused", "homeless", "untaken", "awaiting", "paused", "expires", "down"),
     *("bounces", "complaints", "unheard", "gap", "silent", "disk"),  # see `_seldom`
-    *("reload", "answers", "cannot", "hook"),  # raised where they happen, and never cleared
+    *("reload", "answers", "cannot", "hook"),  # raised where they happen, and ended by age
 )
 SELDOM = frozenset({"bounces", "complaints", "unheard", "gap", "silent", "disk"})
 STAYING = frozenset({"reload", "answers", "cannot", "hook"})
@@ -58,6 +58,8 @@ def watch(
         alerts.raise_alert(db, key, text, now=now)
     looked_at = frozenset(KINDS) - STAYING - (frozenset() if is_thorough else SELDOM)
     alerts.clear(db, looked_at, but=found.keys(), now=now)
+    if is_thorough:
+        alerts.age_out(db, STAYING, now=now)
 
 
 def _seldom(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str, str]]:

@@ -148,6 +148,19 @@ def test_a_key_that_opens_nothing_is_told_without_it(tmp_path: Path):
     assert "no such key: Bearer …" in found["provider resend"].told
 
 
+@pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")
+def test_an_address_that_apprise_does_not_understand_is_told_by_its_place(tmp_path: Path):
+    """It may hold a password, so it is not shown."""
+    path = workspace(tmp_path, config='[alerts]\nto = ["json://127.0.0.1:9", "nonsense-with-a-password"]\n')
+    path.write_text(path.read_text().replace("https://mail.news.example", "http://127.0.0.1:9"))
+    app = App(load(path, {}), clock=Clock())
+    app.open()
+    found = app.doctor(transport=httpx.MockTransport(Outside().answer), texts=Outside().texts)
+    app.close()
+    [alerts] = [one for one in found if one.about == "alerts"]
+    assert (alerts.state, alerts.told) == ("wrong", "no. 2 of to is not understood")
+
+
 def test_without_a_network_everything_is_said_in_words(tmp_path: Path):
     """No traceback, and no waiting for ever."""
     outside = Outside()

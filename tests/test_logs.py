@@ -15,6 +15,8 @@ import pytest
 from distributor.app import App
 from distributor.config import load
 from distributor.logs import Log, logging_to, tell
+from subscribers.tokens import Place
+from tests.web.reports import bounced, endpoint, followed_up, report
 from tests.workspace import Clock, mails, subscribe, workspace, write_article
 
 SECRETS = {
@@ -112,6 +114,25 @@ def test_no_address_and_no_secret_stands_in_the_log_of_a_whole_job(app: App, tmp
     assert "Traceback" in said
     assert "<address>" in said
     for hidden in ("ada@example", "lin@example", *SECRETS.values(), "very%2Fsecret"):
+        assert hidden not in said
+
+
+def test_the_web_endpoint_logs_neither_tokens_nor_addresses(tmp_path: Path):
+    """Readers' links open their subscriptions, and what providers report names them."""
+    with endpoint(tmp_path, Clock(), "sqlite:///var/distributor.db") as (app, client):
+        settings = app.config.log.model_copy(update={"level": "debug"})
+        app.config = app.config.model_copy(update={"log": settings})
+        subscribe(app, "ada@example.org")
+        token = app.tokens.make(Place(subscriber=app.subscriber("ada@example.org").id, list=1))
+        with heard(app) as out:
+            assert client.get(f"/unsubscribe/{token}").status_code == 200
+            report(client, bounced("1-1-other", "ada@example.org", app.clock()))
+            report(client, bounced("1-1-other", "ada@example.org", app.clock()), password="new-passw0rd")
+            followed_up(app)
+            logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
+    said = out.getvalue()
+    assert "Invalid HTTP request received." in said
+    for hidden in (token, token[:12], "ada@example", "new-password"):
         assert hidden not in said
 
 

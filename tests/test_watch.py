@@ -277,3 +277,19 @@ def open_alerts(app: App) -> set[str]:
     """The kinds of what is so still."""
     with app.database.read() as db:
         return {alert.kind for alert in alerts.alerts(db) if alert.cleared_at is None}
+
+
+def test_what_happened_once_ends_by_its_age(tmp_path: Path):
+    """A configuration that was wrong last month is no alert today, and the list does not grow for ever."""
+    clock = Clock()
+    with opened(workspace(tmp_path), clock) as app:
+        app.alert("reload 1", "it was wrong")
+        app.alerts()
+        assert open_alerts(app) == {"reload"}
+        clock.go_on(days=8)
+        app.alerts()
+        assert open_alerts(app) == set()
+        clock.go_on(days=200)
+        app.alerts()
+        with app.database.read() as db:
+            assert alerts.alerts(db) == []

@@ -6,12 +6,14 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, delete, or_, select, update
 
 from distributor.store.dialect import upsert
 from distributor.store.schema import alert
 
 CALM = timedelta(hours=1)  # what comes and goes within it is one thing
+STAYS = timedelta(days=7)  # for so long what happened once counts as being so
+KEPT = timedelta(days=180)  # after its end
 FIRST_WAIT, LONGEST_WAIT = timedelta(minutes=1), timedelta(hours=1)  # between tries to reach people
 
 
@@ -51,6 +53,15 @@ def clear(db: Connection, kinds: Collection[str], *, but: Collection[str], now: 
     for key in over:
         db.execute(update(alert).where(alert.c.key == key).values(cleared_at=now))
     return over
+
+
+def age_out(db: Connection, kinds: Collection[str], *, now: datetime) -> None:
+    """End alerts of kinds of which nobody notices the end, and forget what ended long ago."""
+    query = select(alert.c.key).where(alert.c.cleared_at.is_(None), alert.c.raised_at < now - STAYS)
+    old = [key for key in db.scalars(query) if key.partition(" ")[0] in kinds]
+    for key in old:
+        db.execute(update(alert).where(alert.c.key == key).values(cleared_at=now))
+    db.execute(delete(alert).where(alert.c.cleared_at < now - KEPT))
 
 
 def untold(db: Connection) -> list[Alert]:
