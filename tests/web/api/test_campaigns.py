@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,20 @@ def test_what_is_asked_twice_under_one_key_is_done_once(
     assert (again["recipients"], again["campaign"]["counts"][before]) == (5, 5)
     clock.go_on(hours=25)
     assert client.post(path, json=body, headers=keyed("lost")).json()["campaign"]["counts"][after] == 5
+
+
+def test_at_the_same_moment_one_key_is_still_one_request(api: Api, folder: Path, clock: Clock):
+    """Sent four times at once, it is done once, and each is answered as if it had been that one."""
+    app, client = api
+    number = edition(app, folder, clock)
+
+    def pause(_: int) -> int:
+        return client.post(f"campaigns/{number}/pause", headers=keyed("once")).status_code
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(pause, range(4))) == [200] * 4
+    assert app.campaign(number).state == "paused"
+    wrong(client.post(f"campaigns/{number}/pause", headers=keyed("another")), 409)
 
 
 def test_a_key_is_for_one_request_of_one_token(api: Api, folder: Path, clock: Clock):
