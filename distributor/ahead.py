@@ -30,6 +30,10 @@ class Expected:
     cadences: tuple[str, ...]  # that are due then, of those that readers may choose or have
     readers: int
     articles: int | None  # that are waiting now; None for all but the next slot
+    # Of editions at readers' own hours, which have one line for all who have them by the same clock.
+    local: str | None = None  # "2026-12-01 07:00", on the clocks of its readers
+    until: datetime | None = None  # the last of them, as *at* is the first
+    zones: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +87,9 @@ def forecast(app: App, *, days: int) -> list[Expected]:
         readers = audience.counts(db)
         known = campaigns.channels(db)
         for name, newsletter in app.config.newsletters.items():
+            if newsletter.is_by_place:
+                expected += _where_they_are(app, db, name, now + timedelta(days=days))
+                continue
             zone = app.editions.zone(newsletter)
             begin = known[name].handled_at if name in known else now
             end = now + timedelta(days=days)
@@ -95,7 +102,32 @@ def forecast(app: App, *, days: int) -> list[Expected]:
                 expected.append(
                     Expected(newsletter=name, at=slot.at, cadences=shown, readers=count, articles=waiting)
                 )
-    return sorted(expected, key=lambda entry: (entry.at, entry.newsletter))
+    return sorted(expected, key=lambda entry: (entry.at, entry.newsletter, entry.local or ""))
+
+
+def _where_they_are(app: App, db: Connection, name: str, end: datetime) -> Iterator[Expected]:
+    """The editions of a newsletter at readers' own hours, by what those clocks show."""
+    timetable, marks = app.editions.timetable(name), audience.marks(db, name)
+    counts = audience.place_counts(db, name)
+    groups: dict[str, list[tuple[datetime, str, str]]] = {}
+    for place, cadence in counts:
+        mark = marks.get((place, cadence)) or timetable.last(place, cadence, app.clock())
+        for at, _ in timetable.slots(place, cadence, mark, end, "send"):
+            local = f"{at.astimezone(timetable.zone(place)):%Y-%m-%d %H:%M}"
+            groups.setdefault(local, []).append((at, place, cadence))
+    for number, (local, served) in enumerate(sorted(groups.items())):
+        cadences = tuple(c for c in EVERYBODY if c in {cadence for _, _, cadence in served})
+        is_next = not number and name in campaigns.channels(db)
+        yield Expected(
+            newsletter=name,
+            at=min(at for at, _, _ in served),
+            cadences=cadences,
+            readers=sum(counts[place, cadence] for _, place, cadence in served),
+            articles=_waiting(app, db, name, cadences) if is_next else None,
+            local=local,
+            until=max(at for at, _, _ in served),
+            zones=len({timetable.zone(place).key for _, place, _ in served}),
+        )
 
 
 def _waiting(app: App, db: Connection, name: str, cadences: tuple[str, ...]) -> int:

@@ -338,6 +338,13 @@ class App:
 
         return posts_ahead(self)
 
+    def waiting(self) -> list[Article]:
+        """What waits for the public site to show it, and why; longest first."""
+        with self.database.read() as db:
+            keys = gate_store.waiting(db)
+        listed = {article.key: article for article in self.articles()[0]} if keys else {}
+        return [listed[key] for key in keys if key in listed and listed[key].state is ArticleState.HELD]
+
     def explain(self, article: str, reader: str | int) -> list[Reason]:
         """Why a reader, by address or number, has, will have or will not have an article, by newsletter."""
         from distributor.explain import explain

@@ -11,8 +11,10 @@ from sqlalchemy import Connection
 from distributor.config import Config
 from distributor.model import Article, DeliveryState
 from distributor.planning import selection
+from distributor.planning.places import Timetable, place_of
 from distributor.store import accounts, campaigns
 from distributor.store.accounts import DeliveryRow
+from subscribers import store as audience
 from subscribers.model import Subscriber, Subscription
 
 
@@ -130,4 +132,27 @@ def _why_not(
         return "it was public before the newsletter began, so it counts as known"
     if article.sequence <= place.served_through:
         return f"they had been served through number {place.served_through}; it is number {article.sequence}"
-    return f"it is waiting for their next {place.cadence} edition"
+    waits = f"it is waiting for their next {place.cadence} edition"
+    return waits + _when(db, config, name, person, place, zone, now)
+
+
+def _when(
+    db: Connection,
+    config: Config,
+    name: str,
+    person: Subscriber,
+    place: Subscription,
+    zone: ZoneInfo,
+    now: datetime,
+) -> str:
+    """When that is, where readers have editions at their own hours."""
+    newsletter = config.newsletters[name]
+    if not newsletter.is_by_place:
+        return ""
+    timetable, where = Timetable(newsletter.schedule, zone), place_of(person.timezone, person.hour)
+    mark = audience.last_slot(db, name, person.id) or timetable.last(where, place.cadence, now)
+    at = timetable.next_for(where, place.cadence, mark, now)
+    if at <= now:
+        return ", which is due now"
+    there = timetable.zone(where)
+    return f", at {at.astimezone(there):%Y-%m-%d %H:%M} where they are ({there.key})"

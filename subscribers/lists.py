@@ -137,6 +137,27 @@ def marks(db: Connection, name: str) -> dict[Mark, datetime]:
     return found
 
 
+def last_slot(db: Connection, name: str, person: int) -> datetime | None:
+    """The slot that last served a reader of the list, where it is noted."""
+    on_list = select(list_.c.id).where(list_.c.name == name).scalar_subquery()
+    served_at = func.coalesce(subscription.c.served_at, common_slot(), type_=Instant)
+    query = select(served_at).where(subscription.c.list == on_list, subscription.c.subscriber == person)
+    found: datetime | None = db.scalar(query)
+    return found
+
+
+def place_counts(db: Connection, name: str) -> dict[Mark, int]:
+    """Place and cadence -> confirmed readers; whoever takes a break is one of them."""
+    rows = db.execute(
+        select(subscriber.c.place, subscription.c.cadence, func.count())
+        .join(subscription, subscription.c.subscriber == subscriber.c.id)
+        .join(list_, list_.c.id == subscription.c.list)
+        .where(list_.c.name == name, subscription.c.state == "confirmed")
+        .group_by(subscriber.c.place, subscription.c.cadence)
+    )
+    return {(row[0], row[1]): row[2] for row in rows}
+
+
 def keep_places(db: Connection, movers: Select[Any]) -> None:
     """Let readers who are about to move to another zone or hour keep their number and their last slot.
 

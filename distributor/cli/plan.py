@@ -29,15 +29,18 @@ def plan(
         app.scan()
         editions = app.forecast(days=days)
         posts = app.posts_ahead()
+        waiting = app.waiting()
         if json:
-            console.document({"editions": editions, "posts": posts})
+            console.document({"editions": editions, "posts": posts, "waiting": waiting})
             return
         zone = app.zone
+        for article in waiting:
+            console.say(f"{article.title}: {article.reason}")
         console.table(
             ("When", "Newsletter", "Cadences", "Readers", "Articles"),
             [
                 (
-                    console.moment(entry.at, zone),
+                    f"{entry.local} there" if entry.local else console.moment(entry.at, zone),
                     entry.newsletter,
                     ", ".join(entry.cadences),
                     entry.readers,

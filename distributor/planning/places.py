@@ -72,6 +72,14 @@ class Timetable:
         """The last slot up to *now*."""
         return self.around(place, cadence, now)[0]
 
+    def next_for(self, place: str, cadence: str, mark: datetime, now: datetime) -> datetime:
+        """The slot that serves next who was last served by *mark*; one that is past serves them now."""
+        zone, (last, _) = self.zone(place), self.around(place, cadence, now)
+        if window_begin(last, cadence, zone) > mark:
+            return last
+        coming = slots_after(self.schedule(place, cadence), zone, now)
+        return next(at for at in coming if window_begin(at, cadence, zone) > mark)
+
     def slots(
         self,
         place: str,
@@ -124,6 +132,11 @@ def due(
 def next_slot(timetable: Timetable, served: Iterable[tuple[str, str]], now: datetime) -> datetime | None:
     """The first slot after *now* of any of these places and cadences."""
     return min((timetable.around(place, cadence, now)[1] for place, cadence in served), default=None)
+
+
+def place_of(timezone: str | None, hour: int | None) -> str:
+    """The place of a reader who chose these."""
+    return f"{timezone or ''} {'' if hour is None else hour}".rstrip()
 
 
 def _zone(name: str) -> ZoneInfo | None:
