@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from distributor.config import Site
+from distributor.logs import Log
 from distributor.rendering import fetch
 from distributor.store import alerts
 from distributor.store import gate as store
@@ -23,6 +24,8 @@ from distributor.store.gate import Waiting
 
 if TYPE_CHECKING:
     from distributor.app import App
+
+log = Log(__name__)
 
 AT_ONCE = 4  # requests
 MOST = 40  # articles in one round
@@ -45,6 +48,9 @@ def ask(app: App) -> int:
         for row in answered:
             if row.reason and now >= row.since + app.config.site.gate_deadline:
                 alerts.raise_alert(db, f"gate {row.key} {row.since:%Y-%m-%d %H:%M}", _told(row), now=now)
+    for row in answered:
+        what = "passed the gate" if row.passed_at else "held at the gate"
+        log.info(what, article=row.key, url=row.url, asked=row.asked, reason=row.reason)
     return sum(row.passed_at is not None for row in answered)
 
 

@@ -122,7 +122,7 @@ def _work(app: App, db: Connection) -> Iterator[Metric]:
     yield from _campaigns(db)
     yield from _queue(db, now)
     yield from _providers(app, db, now)
-    yield from _told(db)
+    yield from _told(db, now)
 
 
 def _signs_of_life(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
@@ -271,7 +271,7 @@ def _providers(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
     )
 
 
-def _told(db: Connection) -> Iterator[Metric]:
+def _told(db: Connection, now: datetime) -> Iterator[Metric]:
     yield _gauge(
         "distributor_alerts",
         "What people were told and is so still, and what they are to be told yet.",
@@ -283,6 +283,14 @@ def _told(db: Connection) -> Iterator[Metric]:
         "Reports that took no effect yet.",
         (),
         [((), figures.events_waiting(db))],
+    )
+    waiting, since = figures.at_the_gate(db)
+    yield _gauge(
+        "distributor_gate_waiting", "Articles that the public site does not show yet.", (), [((), waiting)]
+    )
+    age = (now - since).total_seconds() if since else 0.0
+    yield _gauge(
+        "distributor_gate_age_seconds", "For how long the first of them has waited.", (), [((), age)]
     )
     yield _gauge(
         "distributor_welcomes_waiting",

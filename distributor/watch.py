@@ -23,10 +23,10 @@ LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a per
 KINDS = (  # of alerts, each with a section in docs/runbook.md; an alert's key begins with one
     *("unclear", "unsettled", "refused", "homeless", "untaken", "awaiting", "paused", "expires", "down"),
     *("bounces", "complaints", "unheard", "gap", "silent", "disk"),  # see `_seldom`
-    *("reload", "answers", "cannot", "hook"),  # raised where they happen, and ended by age
+    *("reload", "answers", "cannot", "hook", "gate"),  # raised where they happen, and ended by age
 )
 SELDOM = frozenset({"bounces", "complaints", "unheard", "gap", "silent", "disk"})
-STAYING = frozenset({"reload", "answers", "cannot", "hook"})
+STAYING = frozenset({"reload", "answers", "cannot", "hook", "gate"})
 RECENTLY = timedelta(days=7)
 HEARD_WITHIN = timedelta(days=1)  # a provider reports within it of most mails
 ENOUGH = 100  # mails accepted, so that no report at all is no accident

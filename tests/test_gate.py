@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,6 +16,8 @@ import pytest
 
 from distributor.app import App
 from distributor.config import load
+from distributor.logs import logging_to
+from distributor.measures import Measures
 from distributor.model import ArticleState
 from tests.workspace import Clock, subscribe, titles_by_reader, workspace, write_article
 
@@ -262,3 +266,20 @@ def test_private_addresses_are_not_asked(tmp_path: Path, database_url: str, cloc
         write_article(tmp_path, "news")
         app.scan()
         assert "is at a private address" in (app.articles()[0][0].reason or "")
+
+
+def test_what_waits_is_told_in_the_log_and_counted(app: App, tmp_path: Path, clock: Clock, site: Site):
+    """Each answer of the site is a line with its reason; how many wait, and for how long, is a figure."""
+    write_article(tmp_path, "news")
+    out = io.StringIO()
+    with logging_to(out, app.config):
+        app.scan()
+        clock.go_on(seconds=20)
+        text = Measures(app).exposition()[0].decode()
+        assert "distributor_gate_waiting 1.0" in text
+        assert "distributor_gate_age_seconds 20.0" in text
+        site.shown[PAGE] = 200
+        app.scan()
+    said = [(line["event"], line.get("reason")) for line in map(json.loads, out.getvalue().splitlines())]
+    assert said == [("held at the gate", "its page answered 404"), ("passed the gate", None)]
+    assert "distributor_gate_waiting 0.0" in Measures(app).exposition()[0].decode()

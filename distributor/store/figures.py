@@ -18,6 +18,7 @@ from distributor.store.schema import (
     campaign,
     credential,
     event,
+    gate,
     page,
     post,
     welcome,
@@ -100,6 +101,13 @@ def alerts_open(db: Connection) -> dict[tuple[str, str], int]:
 
 def events_waiting(db: Connection) -> int:
     return _count(db, select(event.c.number).where(event.c.applied_at.is_(None)))
+
+
+def at_the_gate(db: Connection) -> tuple[int, datetime | None]:
+    """How many articles wait until the public site shows them, and since when the first of them does."""
+    query = select(func.count(), func.min(gate.c.since)).where(gate.c.passed_at.is_(None))
+    count, since = db.execute(query).one()
+    return count, since
 
 
 def welcomes_waiting(db: Connection) -> int:
