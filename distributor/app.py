@@ -626,7 +626,10 @@ class App:
         """How people are told."""
         from distributor.alarm import Alarm
 
-        return Alarm(self.config, self.database, title=self.publication.title, clock=self.clock)
+        title = self.config.site.title or ""
+        with suppress(DistributorError):  # that the site is away is one of the things to be told
+            title = self.publication.title
+        return Alarm(self.config, self.database, title=title, clock=self.clock)
 
     def alert(self, key: str, text: str) -> None:
         """Note what a person has to be told."""
@@ -842,7 +845,9 @@ class App:
         from distributor.doctor import Doctor, hidden
         from distributor.masking import hiding
 
-        site = self.publication.base_url
+        site = self.config.site.base_url or ""
+        with suppress(DistributorError):
+            site = self.publication.base_url
         one = Doctor(self.config, self.database, self.routes, site=site, clock=self.clock, **outside)
         return hidden(anyio.run(one.examine), hiding(secrets_of(self.config)))
 

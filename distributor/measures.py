@@ -10,6 +10,7 @@ import platform
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice
@@ -24,7 +25,7 @@ from sqlalchemy import Connection
 from distributor import __version__
 from distributor.delivery.quota import Window
 from distributor.delivery.routes import limits_of
-from distributor.errors import DatabaseError
+from distributor.errors import DatabaseError, DistributorError
 from distributor.metrics import LOCAL
 from distributor.store import campaigns, figures, health, tallies
 from distributor.store.database import VERSION
@@ -139,7 +140,9 @@ def _signs_of_life(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
         ["what"],
         (([one.name], one.seconds) for one in pulses if one.seconds is not None),
     )
-    due_at = app.next_due_at(after=now)
+    due_at = None
+    with suppress(DistributorError):  # the site is away, or a template broken: the rest is true all the same
+        due_at = app.next_due_at(after=now)
     yield _gauge(
         "distributor_next_due_timestamp_seconds",
         "When the schedule next asks for something.",

@@ -221,3 +221,16 @@ def test_a_database_that_is_away_is_a_figure(tmp_path: Path, clock: Clock):
         assert found["distributor_database_up"][()] == 0
         assert "distributor_deliveries" not in found
         assert "distributor_build_info" in found
+
+
+def test_a_site_that_is_away_keeps_no_figure_away(tmp_path: Path, clock: Clock):
+    """Whoever is to find out why nothing is announced needs them then."""
+    path = workspace(tmp_path)
+    with opened(path, clock) as app:
+        app.look()
+    (tmp_path / "content").rmdir()
+    with opened(path, clock) as app:
+        found = scraped(Measures(app))
+        assert found["distributor_database_up"][()] == 1
+        assert found["distributor_accounting_gap"][()] == 0
+        assert app.alerts() == []

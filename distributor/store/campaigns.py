@@ -183,11 +183,10 @@ def move(db: Connection, state: CampaignState, *those: ColumnElement[bool], **va
 
 
 def is_guarded(db: Connection, campaign_id: int) -> bool:
-    """Whether it is being sent, and pauses when it is badly received."""
+    """Whether it is being sent, and pauses when it is badly received; what readers ask for never does."""
     going_on = campaign.c.state.in_((CampaignState.SCHEDULED, CampaignState.SENDING))
-    query = select(campaign.c.id).where(
-        campaign.c.id == campaign_id, going_on, campaign.c.overruled.is_(False)
-    )
+    may_pause = (campaign.c.overruled.is_(False), campaign.c.notice.is_(None))
+    query = select(campaign.c.id).where(campaign.c.id == campaign_id, going_on, *may_pause)
     return db.scalar(query) is not None
 
 
