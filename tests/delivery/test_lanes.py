@@ -17,7 +17,7 @@ from sqlalchemy import update
 from distributor.app import App
 from distributor.delivery.quota import Limit
 from distributor.delivery.routes import EmailWay, Route
-from distributor.errors import AccountTrouble, Refused, SomeRefused, TryLater, Unclear
+from distributor.errors import AccountTrouble, DistributorError, Refused, SomeRefused, TryLater, Unclear
 from distributor.model import Answer, Batch, Campaign, Digest, Email
 from distributor.providers.email.mime import Sender
 from distributor.providers.protocol import EmailLimits
@@ -377,6 +377,52 @@ async def test_a_worker_that_is_told_to_stop_finishes_what_it_began(app: App, tm
     balance = app.balance(campaign.id)
     assert (balance.accepted, balance.queued, balance.sending) == (2, 4, 0)
     assert len(slow.begun) == 2
+
+
+@pytest.mark.anyio
+async def test_a_failure_of_one_call_loses_no_other_answer(app: App, tmp_path: Path):
+    """A fault of the program ends its run with its name; what else was under way is recorded all the same."""
+    slow = Slow(tmp_path / "slow.log")
+    ways(app, slow)
+    campaign = planned(app)
+
+    def shown(recipients: int) -> None:
+        raise BrokenPipeError("nobody looks any more")
+
+    async def run() -> None:
+        with pytest.raises(BrokenPipeError):
+            await app.worker(progress=shown).run()
+
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            await slow.busy.wait()
+            slow.go.set()
+    balance = app.balance(campaign.id)
+    assert (balance.accepted, balance.queued, balance.sending) == (2, 4, 0)
+
+
+def test_what_was_frozen_for_a_larger_call_is_divided_for_a_smaller_one(app: App, tmp_path: Path):
+    """The second provider takes fewer at a time than the first, which refused; every reader gets one mail."""
+    first = log(tmp_path, "first", says(Refused("domain not known")), size=6)
+    second = log(tmp_path, "second", size=2)
+    ways(app, first, second)
+    campaign = planned(app)
+    app.deliver()
+    assert (len(first.calls), len(second.calls)) == (1, 3)
+    assert addresses(second) == sorted(READERS)
+    assert app.balance(campaign.id).gap == 0
+
+
+def test_what_is_frozen_goes_out_while_the_site_is_away(app: App, tmp_path: Path):
+    """A scan that fails is told, and keeps nobody waiting who was planned for before it."""
+    first = log(tmp_path, "first")
+    ways(app, first)
+    planned(app)
+    (tmp_path / "content").rename(tmp_path / "away")
+    with pytest.raises(DistributorError):
+        app.run_once()
+    assert addresses(first) == sorted(READERS)
 
 
 EVENING = """

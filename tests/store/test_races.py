@@ -8,8 +8,9 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from distributor import controls
 from distributor.app import App
 from distributor.errors import Conflict
 from distributor.model import DeliveryState
@@ -83,6 +84,31 @@ def test_a_first_claim_does_not_wait_for_whoever_cancels(app: App, clock: Clock)
             batch = ledger.claim(worker, LANE, worker="w/1/2/3", now=clock(), lease=timedelta(seconds=20))
         assert batch is not None
         assert hands.cancel(person, campaign.id, reason="a mistake") == 0
+
+
+def test_a_plan_waits_for_whoever_cancels(app: App, tmp_path: Path, clock: Clock):
+    """An edition that is planned while another is cancelled has the articles of that one too."""
+    [campaign] = app.plan()
+    write_article(tmp_path, "more", published_at=clock())
+    clock.go_on(days=1)
+    app.scan()
+    with ThreadPoolExecutor(1) as pool:
+        with app.database.write() as person:
+            hands.hold(person, campaign.id)
+            planned = pool.submit(app.plan)
+            while not planned.done() and not _waits(person):
+                continue
+            assert controls.cancel(person, campaign.id, reason="a mistake") == 2
+        [edition] = planned.result(timeout=10)
+    app.deliver()
+    [line] = Recorder(tmp_path / "taken.log").taken()
+    assert (line[1], set(line[2])) == (LIN, {"https://news.example/news/", "https://news.example/more/"})
+    assert app.balance(edition.id).accepted == 1
+
+
+def _waits(db: Connection) -> bool:
+    """Whether somebody on this server waits for a lock."""
+    return bool(db.scalar(text("SELECT count(*) FROM pg_locks WHERE NOT granted")))
 
 
 def test_what_is_queued_while_a_campaign_closes_keeps_it_open(app: App, clock: Clock):
