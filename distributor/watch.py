@@ -14,9 +14,11 @@ from distributor.delivery.routes import Route
 from distributor.model import CampaignState, DeliveryState
 from distributor.reputation import BADLY_RECEIVED, is_too_much, percent
 from distributor.store import accounts, alerts, campaigns, credentials, figures, health, tallies
+from distributor.store.ledger import NOT_FOUND
 from distributor.vendors import OUTBOX
 
 BEFORE = (14, 7, 1)  # days before an account's key ends
+NOT_THERE = 5  # times that a network took a post without a word and does not have it
 LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a person is
 
 
@@ -120,7 +122,9 @@ def _untaken(db: Connection, routes: Mapping[str, Route]) -> Iterator[tuple[str,
     """Posts that their network never answers and never has."""
     asked = {way.name for route in routes.values() for way in route.ways if way.found_after is not None}
     for row in (*accounts.posts_in(db, DeliveryState.QUEUED), *accounts.posts_in(db, DeliveryState.UNCLEAR)):
-        if row.provider in asked and row.reason and row.attempt >= MOST_ATTEMPTS:
+        if row.provider not in asked or not row.reason:
+            continue
+        if row.attempt >= (NOT_THERE if row.reason.startswith(NOT_FOUND) else MOST_ATTEMPTS):
             yield (
                 f"untaken {row.campaign}",
                 f"{row.channel}: “{row.title}” was tried {row.attempt} times and is not there "

@@ -35,8 +35,10 @@ class Wall:
         for number, text in enumerate((post.text, *post.more_text)):
             id_ = f"{batch.key}/{number}" if number else batch.key
             if f"part {number}" not in memory.known:
+                if f"container {number}" not in memory.known:  # some freeze the words before they show them
+                    await memory.keep(**{f"container {number}": text})
                 self._heard(post.action, text)
-                self.up[id_] = text
+                self.up[id_] = memory.known[f"container {number}"]
                 if self.is_silent:
                     raise Unclear("silence")
                 await memory.keep(**{f"part {number}": id_})

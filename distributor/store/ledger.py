@@ -556,7 +556,8 @@ GONE = "no answer came, and they left before its provider could be asked"
 
 def found_nothing(db: Connection, asked: Batch, *, due_at: datetime) -> bool:
     """Queue an unclear post again, under the same key: its network does not know of it."""
-    again = {"state": DeliveryState.QUEUED, "due_at": due_at, "called_at": None, "reason": NOT_FOUND}
+    reason = f"{NOT_FOUND} ({asked.reason})" if asked.reason else NOT_FOUND
+    again = {"state": DeliveryState.QUEUED, "due_at": due_at, "called_at": None, "reason": reason}
     return _finish(db, asked, states=("unclear",), **again)
 
 

@@ -177,7 +177,8 @@ def replace_waiting(db: Connection, root: int, *, rendition: str, even_tried: bo
     row = db.execute(select(batch).where(batch.c.campaign == root).with_for_update()).first()
     if row is None or not _is_replaceable(row, even_tried=even_tried):
         return False
-    db.execute(update(batch).where(batch.c.campaign == root).values(rendition=rendition))
+    # With what its network noted goes what it made of the old words: Meta keeps them in a container.
+    db.execute(update(batch).where(batch.c.campaign == root).values(rendition=rendition, kept=None))
     db.execute(update(post).where(_is_of(root), post.c.state != "gone").values(rendition=rendition))
     return True
 
