@@ -121,10 +121,13 @@ def _homeless(db: Connection, config: Config) -> Iterator[tuple[str, str]]:
 def _untaken(db: Connection, routes: Mapping[str, Route]) -> Iterator[tuple[str, str]]:
     """Posts that their network never answers and never has."""
     asked = {way.name for route in routes.values() for way in route.ways if way.found_after is not None}
-    for row in (*accounts.posts_in(db, DeliveryState.QUEUED), *accounts.posts_in(db, DeliveryState.UNCLEAR)):
-        if row.provider not in asked or not row.reason:
-            continue
-        if row.attempt >= (NOT_THERE if row.reason.startswith(NOT_FOUND) else MOST_ATTEMPTS):
+    queued, unclear = (
+        accounts.posts_in(db, state) for state in (DeliveryState.QUEUED, DeliveryState.UNCLEAR)
+    )
+    absent = [row for row in queued if row.reason and row.reason.startswith(NOT_FOUND)]
+    late = [row for row in queued if row.reason and row.attempt >= MOST_ATTEMPTS]
+    for row in {row.campaign: row for row in (*absent, *unclear, *late)}.values():
+        if row.provider in asked and row.attempt >= NOT_THERE:
             yield (
                 f"untaken {row.campaign}",
                 f"{row.channel}: “{row.title}” was tried {row.attempt} times and is not there "
