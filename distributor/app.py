@@ -38,7 +38,7 @@ from distributor.store import posts as post_store
 from distributor.store import tokens as token_store
 from distributor.store.accounts import Balance, BatchRow, DeliveryRow
 from distributor.store.alerts import Alert
-from distributor.store.articles import ArticleRow, PageRow
+from distributor.store.articles import ArticleRow, PageRow, Registered
 from distributor.store.database import VERSION, Database
 from distributor.store.events import EventRow
 from distributor.store.gate import Waiting
@@ -302,7 +302,7 @@ class App:
         now = self.clock()
         with self.database.read() as db:
             rows = list(article_store.pages(db))
-            registered = article_store.every_article(db)
+            registered = article_store.registered(db)
             starts = [row.start for row in campaigns.channels(db).values() if row.kind == "newsletter"]
             baseline = int(article_store.read_fact(db, registry.BASELINE) or 0)
             wanted = article_store.unannounced(db, min(starts, default=baseline))
@@ -1065,16 +1065,15 @@ def _told(campaign: Campaign) -> Campaign:
 
 
 def _as_it_stands(
-    row: PageRow, known: ArticleRow | None, waiting: Mapping[str, Waiting], now: datetime
+    row: PageRow, known: ArticleRow | Registered | None, waiting: Mapping[str, Waiting], now: datetime
 ) -> Article:
     """The article of a page, with its number; held, while it waits at the gate."""
     assert row.data is not None
-    article = Page.load(row.data).at(now)
-    key = known.key if known else article.key
-    article = replace(article, key=key, path=row.path, sequence=known.sequence if known else None)
-    if article.state is not ArticleState.PUBLIC or key not in waiting:
+    place = {"key": known.key, "sequence": known.sequence} if known else {"sequence": None}
+    article = Page.load(row.data, path=row.path, **place).at(now)
+    if article.state is not ArticleState.PUBLIC or article.key not in waiting:
         return article
-    gate = waiting[key]
+    gate = waiting[article.key]
     times = f"asked {gate.asked} times since {gate.since:%Y-%m-%d %H:%M} UTC"
     reason = f"held: waits for the public site to show it: {gate.reason or 'not asked yet'} ({times})"
     return replace(article, state=ArticleState.HELD, reason=reason)

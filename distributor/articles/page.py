@@ -68,15 +68,15 @@ class Page:
         return orjson.dumps(self)
 
     @classmethod
-    def load(cls, data: bytes) -> Page:
-        """The page that `dump` wrote.
+    def load(cls, data: bytes, **known: Any) -> Page:
+        """The page that `dump` wrote, its article with what is *known* of it since.
 
         Raises:
             ValueError: *data* is something else, or of another version of the program.
         """
         try:
             values = orjson.loads(data)
-            values["article"] = _article(values["article"])
+            values["article"] = _article(values["article"] | known)
             for name in ("publish_at", "expires_at"):
                 if values[name]:
                     values[name] = datetime.fromisoformat(values[name])

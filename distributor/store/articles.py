@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import datetime
 from itertools import islice
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import Connection, delete, exists, func, insert, or_, select, text, update
 
@@ -162,9 +162,18 @@ def public_beyond(db: Connection, sequence: int, *, since: datetime | None = Non
     return [_article(row) for row in db.execute(query.order_by(article.c.sequence))]
 
 
-def every_article(db: Connection) -> dict[int, ArticleRow]:
+class Registered(NamedTuple):
+    """What a listing needs of an article that was ever public; a tuple, for there are many."""
+
+    key: str
+    path: str
+    sequence: int
+
+
+def registered(db: Connection) -> dict[int, Registered]:
     """Id -> article, of everything that was ever public."""
-    return {row.id: _article(row) for row in db.execute(select(article))}
+    columns = (article.c.id, article.c.key, article.c.path, article.c.sequence)
+    return {id_: Registered(*rest) for id_, *rest in db.execute(select(*columns))}
 
 
 def unannounced(db: Connection, beyond: int) -> set[str]:
