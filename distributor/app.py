@@ -24,7 +24,7 @@ from distributor.articles.page import Page
 from distributor.articles.shelf import Shelf
 from distributor.config import Config
 from distributor.controls import Overview
-from distributor.errors import DatabaseError, DistributorError, NotFound, Problem
+from distributor.errors import ContentError, DatabaseError, DistributorError, NotFound, Problem
 from distributor.logs import Log
 from distributor.model import Article, ArticleState, Campaign, DeliveryState, Publication
 from distributor.scanning import Scanned, register_passed, scan_site
@@ -240,6 +240,14 @@ class App:
         from distributor.ways import routes
 
         return routes(self.config, timezone=self.publication.timezone)
+
+    @property
+    def known_routes(self) -> dict[str, Route]:
+        """Its ways out, for a look at them; none, while the site cannot be read."""
+        try:
+            return self.routes
+        except ContentError:
+            return {}
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -466,7 +474,7 @@ class App:
         from distributor.standing import standings
 
         with self.database.read() as db:
-            return standings(db, self.routes, self.clock())
+            return standings(db, self.known_routes, self.clock())
 
     def database_status(self) -> dict[str, int | str]:
         """The version, and how many rows of each kind; `accounting_gap` is 0 unless the ledger is wrong."""
@@ -613,9 +621,10 @@ class App:
         from distributor.watch import watch
 
         now = self.clock()
+        routes = self.known_routes
         is_thorough = self._watched_at is None or now - self._watched_at >= THOROUGHLY
         with self.database.write() as db:
-            watch(db, self.config, self.routes, now, is_thorough=is_thorough)
+            watch(db, self.config, routes, now, is_thorough=is_thorough)
             untold = alert_store.untold(db)
         self._watched_at = now if is_thorough else self._watched_at
         self.alarm.ring()

@@ -75,7 +75,7 @@ def _seldom(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str
 def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:
     """Posts of which nobody can say whether they are there."""
     ways = {way.name: way for route in routes.values() for way in route.ways}
-    for row in accounts.posts_in(db, DeliveryState.UNCLEAR):
+    for row in accounts.posts_in(db, DeliveryState.UNCLEAR) if ways else ():
         way = ways.get(row.provider or "")
         is_asked = way is not None and way.found_after is not None
         if is_asked and row.called_at and now - row.called_at < LOOKED_UP:
@@ -91,7 +91,7 @@ def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iter
 def _unsettled(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:
     """Mails of which nobody can say whether they were accepted."""
     ways = {way.name: way for route in routes.values() for way in route.ways}
-    for row in accounts.mails_unclear(db):
+    for row in accounts.mails_unclear(db) if ways else ():
         way = ways.get(row.provider or "")
         is_asked = way is not None and way.found_after is not None
         if is_asked and row.called_at and now - row.called_at < LOOKED_UP:
