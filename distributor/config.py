@@ -52,8 +52,19 @@ def _known_zone(name: str) -> str:
     try:
         ZoneInfo(name)
     except (OSError, ValueError, KeyError) as error:
-        raise ValueError(f"{name[:60]!r} is no time zone; write one like Europe/Berlin or UTC") from error
+        raise ValueError(
+            _no_zones() or f"{name[:60]!r} is no time zone; write one like Europe/Berlin"
+        ) from error
     return name
+
+
+def _no_zones() -> str | None:
+    """What to do where no time zone is known at all."""
+    try:
+        ZoneInfo("Etc/UTC")
+    except (OSError, ValueError, KeyError):
+        return "there is no time zone database here; install it: pip install tzdata"
+    return None
 
 
 def _known_zone_or_readers(name: str) -> str:
@@ -562,6 +573,8 @@ def load(path: Path, environment: Mapping[str, str] | None = None) -> Config:
         problems += _contradictions(config, source)
     except ValidationError as error:
         problems += (_problem(path, source, entry) for entry in error.errors())
+    if (missing := _no_zones()) and not any(missing in problem.reason for problem in problems):
+        problems.append(Problem(path=str(path), reason=missing))
     if "path" in tables:
         problems.append(_problem(path, source, {"loc": ("path",), "type": "extra_forbidden"}))
     if problems or config is None:

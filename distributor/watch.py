@@ -25,11 +25,13 @@ LOOKED_UP = timedelta(minutes=30)  # for so long a network is asked before a per
 KINDS = (  # of alerts, each with a section in docs/runbook.md; an alert's key begins with one
     *("unclear", "unsettled", "refused", "homeless", "untaken", "awaiting", "paused", "expires", "down"),
     *("bounces", "complaints", "unheard", "gap", "silent", "disk"),  # see `_seldom`
+    "clock",
     *("reload", "answers", "cannot", "hook", "gate"),  # raised where they happen, and ended by age
 )
 SELDOM = frozenset({"bounces", "complaints", "unheard", "gap", "silent", "disk"})
 STAYING = frozenset({"reload", "answers", "cannot", "hook", "gate"})
 RECENTLY = timedelta(days=7)
+CLOCKS_DIFFER = timedelta(minutes=5)  # between machines, and nobody minds
 HEARD_WITHIN = timedelta(days=1)  # a provider reports within it of most mails
 ENOUGH = 100  # mails accepted, so that no report at all is no accident
 ROOM = 20_000_000_000  # bytes: with so many free no disk is nearly full, however large it is
@@ -53,6 +55,7 @@ def watch(
             *_paused(db),
             *_expiring(db, config, routes, now),
             *_in_trouble(db, config, routes),
+            *_behind(db, now),
             *(_seldom(db, config, now) if is_thorough else ()),
         )
     )
@@ -70,6 +73,18 @@ def _seldom(db: Connection, config: Config, now: datetime) -> Iterator[tuple[str
     yield from _gap(db)
     yield from _silent(db, config, now)
     yield from _full(config)
+
+
+def _behind(db: Connection, now: datetime) -> Iterator[tuple[str, str]]:
+    """A clock that shows less than a slot that was handled already: what is due then is not due again."""
+    latest = max((row.handled_at for row in campaigns.channels(db).values()), default=now)
+    if latest - now > CLOCKS_DIFFER:
+        yield (
+            f"clock {latest:%Y-%m-%d}",
+            f"The clock here shows {now:%Y-%m-%d %H:%M} UTC, and what was due at {latest:%Y-%m-%d %H:%M} UTC "
+            "was handled already. Set it right: nothing is sent twice, but no edition is made before that "
+            "time has come again here",
+        )
 
 
 def _unclear(db: Connection, routes: Mapping[str, Route], now: datetime) -> Iterator[tuple[str, str]]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
+import zoneinfo
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -479,3 +482,20 @@ def test_what_an_account_cannot_do_is_noted(tmp_path: Path):
     found = notes(loaded(tmp_path, ACCOUNT.format(network="instagram", more='key = "k"')))
     assert any("has no edits" in note for note in found)
     assert any("/media/" in note for note in found)
+
+
+def test_a_missing_time_zone_database_is_said_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Where the system has none and the package that brings it is gone, the configuration says what to do."""
+    for name in {"tzdata", *(name for name in sys.modules if name.startswith("tzdata"))}:
+        monkeypatch.setitem(sys.modules, name, None)
+    zoneinfo.reset_tzpath(to=[])
+    ZoneInfo.clear_cache()
+    try:
+        with pytest.raises(ConfigError) as caught:
+            loaded(tmp_path, GOOD)
+    finally:
+        zoneinfo.reset_tzpath()
+        ZoneInfo.clear_cache()
+    assert ["pip install tzdata" in problem.reason for problem in caught.value.problems] == [True]

@@ -294,3 +294,20 @@ def test_what_happened_once_ends_by_its_age(tmp_path: Path):
         app.alerts()
         with app.database.read() as db:
             assert alerts.alerts(db) == []
+
+
+def test_a_clock_that_is_behind_is_told(tmp_path: Path):
+    """Set back by two days, the clock doubles nothing; a person is told, until it is right."""
+    clock = Clock()
+    with opened(workspace(tmp_path), clock) as app:
+        app.scan()
+        subscribe(app, "ada@example.org")
+        write_article(tmp_path, "news", published_at=clock())
+        clock.go_on(hours=2)
+        assert [campaign.state for campaign in app.look().planned] == ["scheduled"]
+        clock.go_on(days=-2)
+        assert app.look().planned == []
+        [alert] = app.alerts()
+        assert "The clock here shows 2026-05-30 08:00 UTC" in alert.text
+        clock.go_on(days=2)
+        assert app.alerts() == []
