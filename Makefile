@@ -4,6 +4,7 @@
 # make bench-send  whole sending to simulated vendors, up to a million readers: 20 minutes
 # make bench-web  events that providers report, a million readers imported, a page among them
 # make chaos  a thousand runs each of mail and of posts, in which everything is killed, into benchmarks/results/ (70 minutes)
+# make year   a newsletter's year in every time zone, each Sunday of it (ten minutes; YEAR=7 for other chances)
 # make pds    install a real Bluesky server for tests that post to one: 560 MB, two minutes, once
 # make lock   pin the newest releases that pyproject.toml allows
 
@@ -13,7 +14,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-send bench-web pds lock clean
+.PHONY: help demo test check format bench bench-send bench-web year pds lock clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -55,6 +56,9 @@ bench-web: $(VENV)/.dev
 chaos: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos
 	$(BIN)/python -m tests.chaos.posting --runs 1000
+
+year: $(VENV)/.dev
+	YEAR=$${YEAR:-1} $(BIN)/python -m pytest tests/test_year.py
 
 pds:
 	tests/providers/pds/prepare.sh
