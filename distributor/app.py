@@ -69,6 +69,7 @@ if TYPE_CHECKING:
     from distributor.posts import Posts
     from distributor.reception import Joined, Reception, Wish
     from distributor.rendering.pictures import Pictures
+    from distributor.retention import Pruned
     from distributor.standing import Standing
 
 
@@ -649,6 +650,12 @@ class App:
         """Note that a person was told; False when another process did it first."""
         with self.database.write() as db:
             return alert_store.told(db, alert.key, now=self.clock())
+
+    def prune(self) -> Pruned:
+        """Let go of what is older than it is to be kept."""
+        from distributor.retention import prune
+
+        return prune(self.database, self.config.retention, self.clock())
 
     def approve(
         self, campaign_id: int, *, content: str | None = None, once: access.Once | None = None

@@ -179,6 +179,15 @@ def _host_and_port(value: str) -> str:
     return value
 
 
+def _none_or_enough(days: int) -> int:
+    if 0 < days < LEAST_DAYS:
+        raise ValueError(f"is 0, which is for ever, or at least {LEAST_DAYS}: what is younger is still used")
+    return days
+
+
+LEAST_DAYS = 60
+
+
 def _one_or_two(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
@@ -215,6 +224,7 @@ SigningKey = Annotated[SecretStr, AfterValidator(_signing_key)]
 SigningKeys = Annotated[tuple[SigningKey, ...], BeforeValidator(_one_or_two), Field(max_length=2)]
 Name = Annotated[str, AfterValidator(_plain_name)]  # of a table; folders and headers are named by it
 Topic = Annotated[str, AfterValidator(_one_topic)]
+Days = Annotated[int, Field(ge=0, le=36500), AfterValidator(_none_or_enough)]
 Color = Annotated[str, StringConstraints(pattern=r"^#[0-9a-fA-F]{6}$")]
 
 
@@ -490,7 +500,7 @@ class Daemon(_Table):
     """How `run`, `worker` and `serve` go on."""
 
     look_seconds: float = Field(10, ge=1, le=3600)  # at most between two looks at the site
-    settle_seconds: float = Field(0.3, ge=0, le=600)  # a file written to less long ago is not read yet
+    settle_seconds: float = Field(0.2, ge=0, le=600)  # a file written to less long ago is not read yet
     stop_seconds: float = Field(60, ge=0, le=3600)  # that calls under way have to end, when told to stop
 
 
@@ -515,6 +525,13 @@ class Reputation(_Table):
     least: int = Field(500, ge=1)  # mails accepted, below which no share says anything
 
 
+class Retention(_Table):
+    """How long it is kept who got what; 0 is for ever."""
+
+    deliveries_days: Days = 730  # then only an edition's counts are kept
+    events_days: Days = 400  # what providers reported
+
+
 class Config(_Table):
     """All that a publisher set, checked."""
 
@@ -524,6 +541,7 @@ class Config(_Table):
     web: Web = Web()
     pictures: Pictures = Pictures()
     daemon: Daemon = Daemon()
+    retention: Retention = Retention()
     providers: Mapping[Name, Provider] = {}
     newsletters: Mapping[Name, Newsletter] = {}
     channels: Mapping[Name, Channel] = {}
@@ -710,6 +728,7 @@ def _names_beside(keys: list[str]) -> list[str]:
         "alerts": AlertSettings,
         "reputation": Reputation,
         "daemon": Daemon,
+        "retention": Retention,
         "providers": Provider,
         "newsletters": Newsletter,
         "channels": Channel,

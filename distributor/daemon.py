@@ -130,6 +130,7 @@ class Daemon:
             self._carry()
         if "looks" in self._parts:
             self._notice()
+            self._looks.daily(self._prune)
             self._looks.start()
         else:
             self._runs()
@@ -156,9 +157,13 @@ class Daemon:
         except DistributorError:  # the look says so
             return
         if site is not None:
-            every = self._looks.every
             self._noticing = Noticing(
-                site.content, site.root, ring=self._looks.soon, tell=self._tell, every=every
+                site.content,
+                site.root,
+                ring=self._looks.soon,
+                tell=self._tell,
+                every=self._looks.every,
+                settle=self._settle,
             )
             self._noticing.start()
 
@@ -200,10 +205,9 @@ class Daemon:
     def _look(self) -> datetime | None:
         """Look once; the next moment at which something is due."""
         due_at = None
-        settle = timedelta(seconds=self._app.config.daemon.settle_seconds)
         app = self._app
         try:
-            looked = app.look(since=self._since, settle=settle)
+            looked = app.look(since=self._since, settle=self._settle)
             due_at = earliest(looked.scanned.settles_at, app.next_due_at())
             self._report(looked)
             self._troubles.over("look", "the site is looked at again")
@@ -218,11 +222,27 @@ class Daemon:
         self._tell_alerts(app)
         return due_at
 
+    @property
+    def _settle(self) -> timedelta:
+        return timedelta(seconds=self._app.config.daemon.settle_seconds)
+
     def _report(self, looked: Looked) -> None:
         for problem in looked.scanned.problems:
             self._tell(str(problem))
         if looked.planned and self._carriers:
             self._carriers[-1].wake()
+
+    def _prune(self) -> None:
+        try:
+            pruned = self._app.prune()
+        except Exception as error:  # the next day goes on with it
+            self._troubles.of("retention", error)
+            return
+        if pruned.deliveries or pruned.events:
+            self._tell(
+                f"let go of {pruned.deliveries:,} deliveries and {pruned.events:,} events that are older "
+                "than kept"
+            )
 
     def _tell_alerts(self, app: App) -> None:
         try:

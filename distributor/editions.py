@@ -26,8 +26,8 @@ from distributor.planning.slots import Slot
 from distributor.rendering.digest import digest
 from distributor.rendering.lint import Finding, held_back, lint_digest
 from distributor.rendering.pictures import Pictures
+from distributor.store import aging, campaigns, freezing
 from distributor.store import articles as article_store
-from distributor.store import campaigns, freezing
 from distributor.store.database import Database
 from distributor.store.freezing import Audience, Cohort, Share
 from distributor.tracing import span
@@ -368,7 +368,13 @@ class Editions:
             overlapping = campaigns.carrying(db, order.name, self._shelf.ids(db, order.only).values())
         else:
             overlapping = campaigns.overlapping(db, order.name, beyond=freezing.lowest_position(db, everyone))
-        return replace(everyone, overlapping=tuple(overlapping))
+        remembered = aging.memories(db, overlapping)
+        aged = {memory.campaign for memory in remembered}
+        return replace(
+            everyone,
+            overlapping=tuple(id_ for id_ in overlapping if id_ not in aged),
+            remembered=tuple(remembered),
+        )
 
     def _candidates(
         self, db: Connection, order: Order, now: datetime, *, beyond: int

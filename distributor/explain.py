@@ -12,7 +12,7 @@ from distributor.config import Config
 from distributor.model import Article, DeliveryState
 from distributor.planning import selection
 from distributor.planning.places import Timetable, place_of
-from distributor.store import accounts, campaigns
+from distributor.store import accounts, aging, campaigns
 from distributor.store.accounts import DeliveryRow
 from subscribers import store as audience
 from subscribers.model import Subscriber, Subscription
@@ -67,6 +67,10 @@ def _reason(
         else []
     )
     details = tuple(_told(row, zone) for row in rows)
+    old = aging.faded(db, person.id, article=article_id, channel_name=name) if article_id is not None else []
+    if old and not rows:
+        told = tuple(f"campaign {one.campaign}, due {one.due_at.astimezone(zone):%Y-%m-%d}" for one in old)
+        return Reason(newsletter=name, verdict=OLDER_THAN_KEPT, details=told)
     if not rows:
         return Reason(newsletter=name, verdict=_why_not(db, config, name, article, person, place, zone, now))
     verdict = VERDICTS[rows[-1].state]
@@ -75,6 +79,7 @@ def _reason(
     return Reason(newsletter=name, verdict=verdict, details=details)
 
 
+OLDER_THAN_KEPT = "it was in an edition older than kept, and whoever was a reader by then counts as having it"
 VERDICTS = {
     DeliveryState.QUEUED: "it is queued for them",
     DeliveryState.SENDING: "it is being sent to them now",

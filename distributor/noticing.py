@@ -14,8 +14,7 @@ from watchfiles import Change, watch
 from distributor.articles.tree import PAGES, UNREAD
 
 LOOK, CHORES = "look", "chores"  # jobs' names
-QUIET_MS = 50  # without a further change, before a change is told
-TOGETHER_MS = 400  # at most, that changes gather in
+QUIET_MS = 50, 1000  # at least and at most, without a further change, before a change is told
 CHECK_MS = 2000  # between looks at whether the folder is still the same
 AGAIN = 30.0  # seconds after which watching is tried again
 REMOTE = ("nfs", "cifs", "smb", "9p", "sshfs", "ceph", "glusterfs", "virtiofs", "afs", "davfs", "vboxsf")
@@ -110,8 +109,11 @@ class Noticing:
         ring: Callable[[], None],
         tell: Callable[[str], None],
         every: timedelta,
+        settle: timedelta = timedelta(0),
     ) -> None:
+        """*settle*: what is being written may be read after so long, so nobody is woken before."""
         self._ring = ring
+        self._quiet_ms = min(max(QUIET_MS[0], round(settle.total_seconds() * 1000)), QUIET_MS[1])
         self._tell = tell
         self._every = every
         self._stopped = Event()
@@ -152,8 +154,8 @@ class Noticing:
             folder,
             watch_filter=matters,
             recursive=is_deep,
-            step=QUIET_MS,
-            debounce=TOGETHER_MS,
+            step=self._quiet_ms,
+            debounce=2 * self._quiet_ms,
             rust_timeout=CHECK_MS,
             yield_on_timeout=True,
             stop_event=self._stopped,

@@ -54,6 +54,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "[web]": config.Web,
     "[pictures]": config.Pictures,
     "[daemon]": config.Daemon,
+    "[retention]": config.Retention,
     "[providers.NAME]": config.Provider,
     "webhook": config.WebhookSettings,
     "limits": config.Limits,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import typer
 
 from distributor.cli import console
-from distributor.cli.console import Commands, JsonOption
+from distributor.cli.console import Commands, JsonOption, several
 
-app = Commands(help="The database: upgrade, status.", no_args_is_help=True)
+app = Commands(help="The database: upgrade, status, prune.", no_args_is_help=True)
 
 
 @app.command()
@@ -23,6 +23,27 @@ def upgrade() -> None:
     done = database.upgrade()
     database.close()
     console.say(f"The database is {'now' if done else 'already'} at version {VERSION}.")
+
+
+@app.command()
+def prune(json: JsonOption = False) -> None:
+    """Let go of deliveries and events that are older than [retention] keeps them.
+
+    `distributor run` does so every night. Of an edition its counts stay, and whoever was a reader by then
+    counts as having its articles.
+
+    Example:
+      distributor db prune
+    """
+    with console.app() as program:
+        pruned = program.prune()
+    if json:
+        console.document(pruned)
+        return
+    console.say(
+        f"{several(pruned.deliveries, 'delivery', 'deliveries')} of {several(pruned.campaigns, 'edition')} "
+        f"and {several(pruned.events, 'event')} let go of."
+    )
 
 
 @app.command()

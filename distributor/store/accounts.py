@@ -50,8 +50,13 @@ class Balance:
 def balance(db: Connection, campaign_id: int) -> Balance:
     """Where a campaign's candidates are; its `gap` is checked to be 0."""
     plan = db.execute(
-        select(campaign.c.candidates, campaign.c.excluded).where(campaign.c.id == campaign_id)
+        select(campaign.c.candidates, campaign.c.excluded, campaign.c.aged).where(
+            campaign.c.id == campaign_id
+        )
     ).one()
+    excluded = sum(plan.excluded.values())
+    if plan.aged is not None:
+        return Balance(candidates=plan.candidates, excluded=excluded, **plan.aged["counts"])
     by_batch = db.execute(
         select(batch.c.state, func.sum(batch.c.size))
         .where(batch.c.campaign == campaign_id)
@@ -67,7 +72,7 @@ def balance(db: Connection, campaign_id: int) -> Balance:
     for theirs, own, count in differing:
         counts[theirs] -= count
         counts[own] = counts.get(own, 0) + count
-    return Balance(candidates=plan.candidates, excluded=sum(plan.excluded.values()), **counts)
+    return Balance(candidates=plan.candidates, excluded=excluded, **counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,7 +24,7 @@ from sqlalchemy.exc import (
 from distributor.errors import Away, Conflict, DatabaseError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
-VERSION = "0013"  # the migration this program was written for; a test compares it with the folder
+VERSION = "0014"  # the migration this program was written for; a test compares it with the folder
 
 
 class Database:

@@ -304,6 +304,9 @@ def messages_of(db: Connection, recipient: int, *, limit: int = 10_000) -> list[
 
 def outcome_counts(db: Connection, campaign_id: int) -> dict[Outcome, int]:
     """How many of a campaign's deliveries came to what."""
+    aged = db.scalar(select(campaign.c.aged).where(campaign.c.id == campaign_id))
+    if aged is not None:
+        return {Outcome(int(outcome)): count for outcome, count in aged["outcomes"].items()}
     query = (
         select(delivery.c.outcome, func.count())
         .where(delivery.c.campaign == campaign_id, delivery.c.outcome.is_not(None))

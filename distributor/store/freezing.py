@@ -53,6 +53,15 @@ REACHED = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """An edition of long ago: whoever was a reader by then counts as having what anybody got in it."""
+
+    campaign: int
+    through: int  # the last reader that was in it; who has a higher number came later
+    renditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Audience:
     """Which readers of a newsletter an edition is for."""
 
@@ -61,6 +70,7 @@ class Audience:
     start: int  # nobody stands before it
     at: datetime  # whoever takes a break then stays where they stand
     overlapping: tuple[int, ...] = ()  # campaigns whose recipients are told apart
+    remembered: tuple[Memory, ...] = ()  # such campaigns, where nobody knows any more who got what
     subscriber: int | None = None  # only this one
     segment: Segment | None = None  # only these
     has_places: bool = False  # its readers stand each where their own place does
@@ -137,7 +147,7 @@ def _readers(audience: Audience) -> Select[Any]:
         subscription.c.subscriber,
         subscription.c.topics,
         _from_start(audience, _stands(audience)).label("position"),
-        case((_is_paused(audience), PAUSED), else_=_received(audience.overlapping)).label("received"),
+        case((_is_paused(audience), PAUSED), else_=_received(audience)).label("received"),
     ).where(on_list, subscription.c.state == "confirmed")
     query = _at_their_place(query, audience) if audience.due else _wherever_they_are(query, audience)
     if audience.subscriber is not None:
@@ -214,10 +224,13 @@ def _is_paused(audience: Audience) -> ColumnElement[bool]:
     return and_(until.is_not(None), until > audience.at)
 
 
-def _received(campaigns: Sequence[int]) -> ColumnElement[str]:
-    """The renditions of these campaigns that a reader has or may get, with commas between."""
+def _received(audience: Audience) -> ColumnElement[str]:
+    """The renditions of overlapping campaigns that a reader has or may get, with commas between."""
     received: ColumnElement[str] = literal("", TextType)
-    for campaign_id in campaigns:
+    for memory in audience.remembered:
+        all_of_it = "".join(f"{hash_}," for hash_ in memory.renditions)
+        received = received + case((subscription.c.subscriber <= memory.through, all_of_it), else_="")
+    for campaign_id in audience.overlapping:
         one = (
             select(batch.c.rendition + ",")
             .join(delivery, and_(delivery.c.campaign == batch.c.campaign, delivery.c.batch == batch.c.number))

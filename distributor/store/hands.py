@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 from distributor.model import CampaignState, DeliveryState
-from distributor.store import accounts, articles, campaigns, ledger, posts
+from distributor.store import accounts, aging, articles, campaigns, ledger, posts
 from distributor.store.freezing import REACHED
 from distributor.store.ledger import is_state
 from distributor.store.schema import article as article_table
@@ -121,6 +121,8 @@ def queue_refused(db: Connection, campaign_id: int, *, now: datetime) -> int:
     Who has got one of the articles in another way since is left out; the rest comes with their next edition.
     """
     count = 0
+    if aging.memories(db, [campaign_id]):  # who was refused is no longer known
+        return 0
     for row in db.execute(_batches(campaign_id).where(batch.c.state == "refused")).all():
         ids = ledger.as_their_batch(db, campaign_id, row.number, row.recipients)
         count += len(ids) - len(_leave_out(db, campaign_id, row.rendition, ids))
@@ -179,9 +181,11 @@ def _leave_out(db: Connection, campaign_id: int, rendition: str, ids: Sequence[i
             rendition_article.c.article.in_(carried),
         )
     )
+    long_known = max((one.through for one in aging.memories(db, list(others)) if one.renditions), default=0)
     left_out: set[int] = set()
     for part in articles.chunks(ids):
         found = set(db.scalars(got.where(delivery.c.recipient.in_(part))))
+        found |= {id_ for id_ in part if id_ <= long_known}
         theirs = and_(delivery.c.campaign == campaign_id, delivery.c.recipient.in_(found))
         db.execute(update(delivery).where(theirs).values(state=DeliveryState.SKIPPED, reason=HAD_IT))
         _move_back(db, campaign_id, rendition, list(found))

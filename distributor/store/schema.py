@@ -114,6 +114,9 @@ campaign = Table(
     Column("approved_at", Instant),
     Column("approved_content", Text),  # the hash of what a person approved
     Column("reason", Text),
+    Column(
+        "aged", JSON(none_as_null=True)
+    ),  # what is kept of its deliveries in the end; null: they are there
     Column("notice", Text),  # what it asks of single readers, who come one by one; null: an edition or a post
     # A person went on with it although it was paused for how it was received.
     Column("overruled", Boolean, nullable=False, default=False, server_default=false()),
