@@ -5,6 +5,7 @@
 # make bench-web  events that providers report, a million readers imported, a page among them
 # make chaos  a thousand runs each of mail and of posts, in which everything is killed, into benchmarks/results/ (70 minutes)
 # make year   a newsletter's year in every time zone, each Sunday of it (ten minutes; YEAR=7 for other chances)
+# make soak   the daemon for half an hour: files, PostgreSQL, a vendor, processes killed; MINUTES=N for longer
 # make pds    install a real Bluesky server for tests that post to one: 560 MB, two minutes, once
 # make lock   pin the newest releases that pyproject.toml allows
 
@@ -14,7 +15,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo test check format bench bench-send bench-web year pds lock clean
+MINUTES ?= 30
+
+.PHONY: help demo test check format bench bench-send bench-web year soak pds lock clean
 
 help:
 	@sed -n 's/^# //p' $(MAKEFILE_LIST)
@@ -59,6 +62,8 @@ chaos: $(VENV)/.dev
 
 year: $(VENV)/.dev
 	YEAR=$${YEAR:-1} $(BIN)/python -m pytest tests/test_year.py
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
 
 pds:
 	tests/providers/pds/prepare.sh

@@ -13,6 +13,7 @@ from benchmarks import (
     delivery,
     digest,
     imports,
+    latency,
     limits,
     networks,
     pictures,
@@ -37,6 +38,7 @@ BENCHMARKS: Mapping[str, Callable[[], Iterator[Figure]]] = {
     "limits": limits.figures,
     "networks": networks.figures,
     "beside": beside.figures,
+    "latency": latency.figures,
     "web": web.figures,
 }
 

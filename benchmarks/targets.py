@@ -92,6 +92,10 @@ TARGETS: Mapping[str, Mapping[str, Target]] = {  # benchmark -> figure -> target
         "a campaign beside a provider that is failing": Target(5, 2),
         "a campaign beside a provider that is slow": Target(5, 2),
     },
+    "latency": {
+        "file written to first acceptance, 1,000 articles, p95": Target(2, 0.5),
+        "file written to first acceptance, 10,000 articles, p95": Target(2, 0.5),
+    },
     "networks": {
         "one article to 10 networks": Target(10, 3),
     },
