@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
     from distributor.ahead import Expected, PostAhead
     from distributor.alarm import Alarm
+    from distributor.backups import Restored
     from distributor.corrections import Corrections
     from distributor.delivery.routes import Route
     from distributor.delivery.worker import Delivered, Worker
@@ -650,6 +651,34 @@ class App:
         """Note that a person was told; False when another process did it first."""
         with self.database.write() as db:
             return alert_store.told(db, alert.key, now=self.clock())
+
+    @property
+    def backups(self) -> Path:
+        """The folder that copies of the database go into, unless another file is named."""
+        return self.config.home / "var/backup"
+
+    def back_up(self, target: Path | None = None) -> Path:
+        """Copy the database, whatever is written meanwhile; the file."""
+        from distributor.backups import back_up
+        from distributor.store.backups import write
+
+        if target is None:
+            return back_up(self.database, self.backups, self.clock())
+        write(self.database, target)
+        return target
+
+    def restore(self, source: Path, *, replace: bool = False, is_up_to_date: bool = False) -> Restored:
+        """Put a copy in the place of the database; see `distributor.backups.restore`."""
+        from distributor.backups import restore
+
+        return restore(
+            self.database,
+            source,
+            self.backups,
+            self.clock(),
+            replace=replace,
+            is_up_to_date=is_up_to_date,
+        )
 
     def prune(self) -> Pruned:
         """Let go of what is older than it is to be kept."""

@@ -20,6 +20,7 @@ from distributor.store import articles as store
 from distributor.store import gate as gate_store
 from distributor.store.articles import ArticleRow, PageRow
 from distributor.store.gate import Waiting
+from distributor.store.restored import RESTORED
 
 BASELINE = "baseline"  # the last sequence number of what was public before the first scan
 
@@ -76,10 +77,12 @@ def register(
     known = [_known(row, now, pages.get(row.path)) for row in rows if row.data is not None]
     unread = [row for row in rows if row.data is None]
 
+    # A ledger that was put back does not know what was announced since: what is public by now is known too.
+    is_restored = store.take_fact(db, RESTORED) is not None
     old = {
         entry.row.path
         for entry in known
-        if entry.row.path in old and (since is None or entry.article.published_at < since)
+        if is_restored or (entry.row.path in old and (since is None or entry.article.published_at < since))
     }
     gate = _Gate(db, is_gated, now=now, since=since if result.is_first else None)
     numbered, fresh_articles = _number(db, known, set(gone), old, gate, result)
@@ -147,7 +150,7 @@ def _number(
             fresh.append(entry.row.path)
             result.published.append(row.key)
         elif not row.is_public:
-            if row.sequence > baseline:
+            if row.sequence > baseline and entry.row.path not in old:
                 last += 1
                 row = replace(row, sequence=last)
                 returning.append(row.id)

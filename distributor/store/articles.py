@@ -60,6 +60,13 @@ def read_fact(db: Connection, name: str) -> str | None:
     return found
 
 
+def take_fact(db: Connection, name: str) -> str | None:
+    """Read a fact, which is none any more."""
+    found = read_fact(db, name)
+    db.execute(delete(fact).where(fact.c.name == name))
+    return found
+
+
 def keep_fact(db: Connection, name: str, value: str) -> None:
     upsert(db, fact, [{"name": name, "value": value}], key=["name"])
 
