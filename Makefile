@@ -62,6 +62,7 @@ chaos: $(VENV)/.dev
 
 year: $(VENV)/.dev
 	YEAR=$${YEAR:-1} $(BIN)/python -m pytest tests/test_year.py
+
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.chaos.soak --minutes $(MINUTES)
 

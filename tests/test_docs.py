@@ -119,7 +119,7 @@ def test_every_environment_variable_is_described() -> None:
     assert variables() <= described
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     # The system's own are no use in .env, which is read for distributor.toml alone.
-    systems = {"XDG_DATA_DIRS", "WINDIR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"}
+    systems = {"XDG_DATA_DIRS", "WINDIR", "NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "PGPASSWORD"}
     assert {name for name in variables() - systems if not re.search(rf"^#?{name}=", example, re.M)} == set()
 
 
