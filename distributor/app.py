@@ -77,6 +77,7 @@ if TYPE_CHECKING:
 log = Log(__name__)
 SETTLED = timedelta(seconds=10)  # after which no event with a lower number is about to be kept elsewhere
 
+TIMEZONE = "timezone"  # the fact that says the site's
 THOROUGHLY = timedelta(minutes=5)  # between looks for what changes seldom
 
 
@@ -241,15 +242,16 @@ class App:
         """Newsletter or channel -> its ways out."""
         from distributor.ways import routes
 
-        return routes(self.config, timezone=self.publication.timezone)
+        return routes(self.config, timezone=self._timezone)
 
     @property
-    def known_routes(self) -> dict[str, Route]:
-        """Its ways out, for a look at them; none, while the site cannot be read."""
+    def _timezone(self) -> str:
+        """The site's; while the site is away, the one that it had: what is frozen goes out all the same."""
         try:
-            return self.routes
+            return self.publication.timezone
         except ContentError:
-            return {}
+            with self.database.read() as db:
+                return article_store.read_fact(db, TIMEZONE) or "UTC"
 
     @cached_property
     def tokens(self) -> Tokens:
@@ -476,7 +478,7 @@ class App:
         from distributor.standing import standings
 
         with self.database.read() as db:
-            return standings(db, self.known_routes, self.clock())
+            return standings(db, self.routes, self.clock())
 
     def database_status(self) -> dict[str, int | str]:
         """The version, and how many rows of each kind; `accounting_gap` is 0 unless the ledger is wrong."""
@@ -623,7 +625,7 @@ class App:
         from distributor.watch import watch
 
         now = self.clock()
-        routes = self.known_routes
+        routes = self.routes
         is_thorough = self._watched_at is None or now - self._watched_at >= THOROUGHLY
         with self.database.write() as db:
             watch(db, self.config, routes, now, is_thorough=is_thorough)
@@ -790,6 +792,7 @@ class App:
     def worker(self, *, progress: Callable[[int], None] = lambda recipients: None) -> Worker:
         from distributor.addressing import Addressing
         from distributor.delivery.worker import Worker
+        from distributor.rendering.pictures import stored
 
         readers = Addressing(
             self.tokens, public_url=self.config.web.public_url, mark=self.mark, clock=self.clock
@@ -798,7 +801,7 @@ class App:
             self.database,
             self.routes,
             readers,
-            media=self.pictures.read,
+            media=partial(stored, self.config.pictures.path),
             clock=self.clock,
             **({"sleep": self._sleep} if self._sleep else {}),
             progress=progress,
@@ -848,6 +851,7 @@ class App:
             with self.database.write() as db:
                 tallies.close(db)
                 tallies.beat(db, "look", now=self.clock(), seconds=monotonic() - begun)
+                article_store.keep_fact(db, TIMEZONE, self.publication.timezone)
             outcome = "done"
         finally:
             LOOKS.labels(outcome).observe(monotonic() - begun)

@@ -223,7 +223,7 @@ def _queue(db: Connection, now: datetime) -> Iterator[Metric]:
 
 
 def _providers(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
-    ways = {way.name: way for route in app.known_routes.values() for way in route.ways}
+    ways = {way.name: way for route in app.routes.values() for way in route.ways}
     healths = health.healths(db)
     known = [(name, healths[name]) for name in ways if name in healths]
     yield _gauge(

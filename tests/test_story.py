@@ -109,3 +109,24 @@ def test_the_next_day_brings_only_what_is_new(tmp_path: Path):
     assert [(campaign.state, campaign.reason) for campaign in ran.planned] == [
         ("skipped", "nothing new in their topics")
     ]
+
+
+def test_what_is_frozen_goes_out_while_the_site_is_away(tmp_path: Path):
+    """A machine that comes up without the site's folder delivers all the same, by the site's own hours."""
+    quiet = CHANNEL + 'quiet_hours = "22:00-06:00"\n'
+    site = workspace(tmp_path, config=quiet, newsletter='schedule = "30 13 * * *"\n')
+    site.write_text(site.read_text().replace('schedule = "0 7 * * *"\n', ""))
+    (tmp_path / "hugo.toml").write_text('baseURL = "https://news.example"\ntimeZone = "Asia/Tokyo"\n')
+    clock = Clock(MONDAY)  # 15:00 in Tokyo
+    with opened(site, clock) as app:
+        app.look()
+        subscribe(app, "ada@example.org")
+        write_article(tmp_path, "bridge", published_at=clock())
+        clock.go_on(hours=22, minutes=30)
+        app.look()
+        (tmp_path / "content").rename(tmp_path / "elsewhere")
+    with opened(site, clock) as app:
+        assert app.routes["mastodon"].pace is not None
+        assert str(app.routes["mastodon"].pace.zone) == "Asia/Tokyo"
+        app.deliver()
+    assert [mail["Subject"] for mail in mails(tmp_path)] == ["bridge"]

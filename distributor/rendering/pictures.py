@@ -174,11 +174,8 @@ class Pictures:
         return self._folder / picture.name
 
     def read(self, picture: Picture) -> bytes:
-        """Its bytes, checked. Raises: NotFound if the file is gone or is another."""
-        data = _bytes_of(self.path(picture))
-        if data is None or hashlib.sha256(data).hexdigest() != picture.hash:
-            raise NotFound(f"{self.path(picture)} is gone or damaged")
-        return data
+        """Its bytes, checked; see `stored`."""
+        return stored(self._folder, picture)
 
     def _reopened(self, picture: Picture, within: tuple[int, int] | None = None) -> Image.Image:
         """The pixels of a stored picture, which may have become thinner than what is taken from outside."""
@@ -349,6 +346,19 @@ def _crisp(image: Image.Image, said: list[str]) -> Encoded:
     large = image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
     few = large.quantize(QR_COLORS, dither=Image.Dither.NONE)
     return raster.png(few if qr.read(few) == said else large)
+
+
+def stored(folder: Path, picture: Picture) -> bytes:
+    """The bytes of a picture that is kept in a folder.
+
+    Raises:
+        NotFound: it is gone, or is another.
+    """
+    path = folder / picture.name
+    data = _bytes_of(path)
+    if data is None or hashlib.sha256(data).hexdigest() != picture.hash:
+        raise NotFound(f"{path} is gone or damaged")
+    return data
 
 
 def _bytes_of(path: Path) -> bytes | None:
