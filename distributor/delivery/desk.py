@@ -6,7 +6,7 @@ Killed between any two of them, the ledger is in a state from which another work
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -37,6 +37,7 @@ from distributor.model import (
     Rendition,
 )
 from distributor.planning import pacing
+from distributor.planning.pacing import Pace
 from distributor.providers.protocol import Allowance
 from distributor.store import accounts, campaigns, events, hands, health, ledger, posts, tallies
 from distributor.store.database import Database
@@ -69,8 +70,8 @@ class Job:
     route: Route
     way: Way
     content: Rendition
-    people: People
-    called_at: datetime | None  # when its first call under this key began; None: doing it twice is harmless
+    people: People = field(default_factory=dict)
+    called_at: datetime | None = None  # when its first call of this key began; None: twice is harmless
     is_probe: bool = False  # the first call after its provider was down
     skipped: int = 0  # who has left since it was planned
     published_at: datetime | None = None  # when the newest of its articles was first seen public
@@ -199,47 +200,49 @@ class Desk:
         content = self._rendition(db, campaign, batch)
         if content is None:
             return NoCall()
-        people: People = {}
-        skipped = 0
-        if campaign.kind == "newsletter":
-            batch = self._unreported(db, batch)
-            if not batch.recipients:
-                ledger.finish(db, batch, DeliveryState.ACCEPTED, reason=ledger.REPORTED)
-                ledger.close_finished(db, campaign.id)
-                return NoCall()
-            people, batch, skipped = self._reachable(db, campaign, batch)
-            if not people:
-                ledger.finish(db, batch, ledger.unsent(batch), reason=NOBODY_LEFT)
-                ledger.close_finished(db, campaign.id)
-                return NoCall(skipped)
-        if isinstance(content, Post) and (
-            no_call := self._not_posted(db, campaign, route, way, batch, content)
-        ):
-            return no_call
-        if self._would_repeat(way, batch, now):
-            ledger.finish(db, batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
-            return NoCall()
-        if is_probe := bool(own and own.is_down):
-            assert own is not None
-            health.keep_health(db, breaker.probed(own, now=now))
         self._troubled = {one.name for one in healths.values() if one.failures}
-        batch = self._within_limits(db, way, batch, now)
-        is_harmless = isinstance(content, Post) and content.action in HARMLESS
-        ledger.calling(db, batch, provider=provider, now=now, is_harmless=is_harmless)
-        taken.append((batch.campaign, batch.number))
-        self._held.update(taken)  # before the commit: whoever hands back what is not held must not meet it
-        return Job(
+        job = Job(
             batch=batch,
             campaign=campaign,
             route=route,
             way=way,
             content=content,
-            people={id_: people[id_] for id_ in batch.recipients} if people else {},
-            called_at=None if is_harmless else batch.called_at or now,
-            is_probe=is_probe,
-            skipped=skipped,
+            is_probe=bool(own and own.is_down),
             published_at=self._published_at.get(batch.rendition),
         )
+        if isinstance(content, Post):
+            step: Job | NoCall = self._not_posted(db, job, content) or job
+        else:
+            step = self._addressed(db, job)
+        if isinstance(step, NoCall):
+            return step
+        if self._would_repeat(way, step.batch, now):
+            ledger.finish(db, step.batch, DeliveryState.UNCLEAR, reason=TOO_LATE)
+            return NoCall()
+        if own and own.is_down:
+            health.keep_health(db, breaker.probed(own, now=now))
+        return self._begun(db, step, taken, now)
+
+    def _addressed(self, db: Connection, job: Job) -> Job | NoCall:
+        """With its readers, as far as they are still to be written to."""
+        batch = self._unreported(db, job.batch)
+        if not batch.recipients:
+            return _over(db, batch, DeliveryState.ACCEPTED, ledger.REPORTED)
+        people, batch, skipped = self._reachable(db, job.campaign, batch)
+        if not people:
+            return _over(db, batch, ledger.unsent(batch), NOBODY_LEFT, skipped=skipped)
+        return replace(job, batch=batch, people=people, skipped=skipped)
+
+    def _begun(self, db: Connection, job: Job, taken: list[tuple[int, int]], now: datetime) -> Job:
+        """As much of it as may go out now, and the note that it was called."""
+        batch = self._within_limits(db, job.way, job.batch, now)
+        is_harmless = isinstance(job.content, Post) and job.content.action in HARMLESS
+        ledger.calling(db, batch, provider=job.way.name, now=now, is_harmless=is_harmless)
+        taken.append((batch.campaign, batch.number))
+        self._held.update(taken)  # before the commit: whoever hands back what is not held must not meet it
+        people = {id_: job.people[id_] for id_ in batch.recipients} if job.people else {}
+        called_at = None if is_harmless else batch.called_at or now
+        return replace(job, batch=batch, people=people, called_at=called_at)
 
     def _no_way(self, db: Connection, batch: Batch, provider: str) -> NoCall:
         """The newsletter or channel is no longer configured, or goes another way."""
@@ -295,43 +298,37 @@ class Desk:
         kept = tuple(recipient for recipient in batch.recipients if recipient in people)
         return people, replace(batch, recipients=kept), len(gone)
 
-    def _not_posted(
-        self, db: Connection, campaign: Campaign, route: Route, way: Way, batch: Batch, content: Post
-    ) -> NoCall | None:
+    def _not_posted(self, db: Connection, job: Job, content: Post) -> NoCall | None:
         """Whether a post is not to be made, or not now; what may be seen of it already goes on."""
-        now = self._clock()
+        batch, campaign = job.batch, job.campaign
         if self._is_superseded(db, campaign, content):
-            ledger.finish(db, batch, ledger.unsent(batch), reason=SUPERSEDED)
-            ledger.close_finished(db, campaign.id)
-            return NoCall(1)
-        if (through := self._elsewhere(db, way, content)) is not None:
+            return _over(db, batch, ledger.unsent(batch), SUPERSEDED, skipped=1)
+        if (through := self._elsewhere(db, job.way, content)) is not None:
             reason = (
                 f"it is about a post that went out through {through}, and its channel goes another way now"
             )
-            ledger.finish(db, batch, ledger.unsent(batch, DeliveryState.REFUSED), reason=reason)
-            ledger.close_finished(db, campaign.id)
-            return NoCall()
+            return _over(db, batch, ledger.unsent(batch, DeliveryState.REFUSED), reason)
         if content.action == "post" and self._is_over(db, campaign):
-            ledger.finish(db, batch, ledger.unsent(batch), reason=GONE)
-            ledger.close_finished(db, campaign.id)
-            return NoCall(1)
-        if content.action != "post" or batch.is_begun or route.pace is None:
-            return None
+            return _over(db, batch, ledger.unsent(batch), GONE, skipped=1)
+        is_free = content.action != "post" or batch.is_begun or job.route.pace is None
+        return None if is_free or job.route.pace is None else self._not_now(db, job, job.route.pace)
+
+    def _not_now(self, db: Connection, job: Job, pace: Pace) -> NoCall | None:
+        """Whether the account does not want a post now, or not any more."""
+        now, campaign = self._clock(), job.campaign
         published_at = posts.newest_in(db, campaign.id)
         is_wanted = campaign.approved_at is not None  # by a person, who saw how old it was
-        if published_at and not is_wanted and route.pace.is_too_old(published_at, now):
-            ledger.finish(db, batch, DeliveryState.SKIPPED, reason=TOO_OLD)
+        if published_at and not is_wanted and pace.is_too_old(published_at, now):
             posts.gone(db, campaign.id)
-            ledger.close_finished(db, campaign.id)
-            return NoCall(1)
+            return _over(db, job.batch, DeliveryState.SKIPPED, TOO_OLD, skipped=1)
         if campaign.priority == BREAKING:
             return None
         campaigns.hold_channel(db, campaign.channel)  # else two workers would take up two posts at one moment
-        taken = accounts.times_out(db, campaign.channel, after=now - route.pace.looks_back, but=campaign.id)
-        due_at = pacing.next_time(now, taken, route.pace)
+        taken = accounts.times_out(db, campaign.channel, after=now - pace.looks_back, but=campaign.id)
+        due_at = pacing.next_time(now, taken, pace)
         if due_at == now:
             return None
-        ledger.postpone(db, batch, due_at=due_at, reason=PACED)
+        ledger.postpone(db, job.batch, due_at=due_at, reason=PACED)
         return NoCall()
 
     def _is_superseded(self, db: Connection, campaign: Campaign, content: Post) -> bool:
@@ -590,6 +587,13 @@ class Desk:
                 assert isinstance(inquiry.content, Post)
                 posts.accepted(db, inquiry.campaign.id, inquiry.content, receipt)
             ledger.close_finished(db, inquiry.campaign.id)
+
+
+def _over(db: Connection, batch: Batch, state: DeliveryState, reason: str, *, skipped: int = 0) -> NoCall:
+    """End a claimed batch without a call."""
+    ledger.finish(db, batch, state, reason=reason)
+    ledger.close_finished(db, batch.campaign)
+    return NoCall(skipped)
 
 
 def _first(reasons: Mapping[int, str]) -> str | None:
