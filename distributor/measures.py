@@ -24,7 +24,7 @@ from sqlalchemy import Connection
 
 from distributor import __version__
 from distributor.delivery.quota import Window
-from distributor.delivery.routes import limits_of
+from distributor.delivery.routes import Way, limits_of
 from distributor.errors import DatabaseError, DistributorError
 from distributor.metrics import LOCAL
 from distributor.store import campaigns, figures, health, tallies
@@ -248,11 +248,21 @@ def _providers(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
             if one.held_until and one.is_held(now)
         ),
     )
+    yield _gauge(
+        "distributor_key_end_timestamp_seconds",
+        "When the key of an account ends.",
+        ["account"],
+        (([name], at.timestamp()) for name, at in figures.keys_end_at(db).items()),
+    )
+    yield from _quotas(db, ways.values(), now)
+
+
+def _quotas(db: Connection, ways: Iterable[Way], now: datetime) -> Iterator[Metric]:
     windows = [
         Window(limit=limit, history=health.history(db, (limit.name, limit.counts, limit.seconds))).at(
             now.timestamp()
         )
-        for way in ways.values()
+        for way in ways
         for limit in limits_of(way, None, now)
     ]
     of_limit = ["name", "counts", "seconds"]
@@ -265,12 +275,6 @@ def _providers(app: App, db: Connection, now: datetime) -> Iterator[Metric]:
     )
     yield _gauge(
         "distributor_quota_left", "What is left of it.", of_limit, ((key, w.free) for key, w in named.items())
-    )
-    yield _gauge(
-        "distributor_key_end_timestamp_seconds",
-        "When the key of an account ends.",
-        ["account"],
-        (([name], at.timestamp()) for name, at in figures.keys_end_at(db).items()),
     )
 
 

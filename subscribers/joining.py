@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -198,33 +198,33 @@ def confirm(
     names = list(waiting(db, subscriber) if lists is None else lists)
     if lists is not None:
         _make_missing(db, subscriber, names, usual, now)
-    ids = select(list_.c.id).where(list_.c.name.in_(names))
-    new = (
-        db.execute(
-            update(subscription)
-            .where(
-                subscription.c.subscriber == subscriber,
-                subscription.c.state != "confirmed",
-                subscription.c.list.in_(ids),
-            )
-            .values(
-                state="confirmed",
-                confirmed_at=now,
-                asked_at=None,
-                paused_until=None,
-                left_at=None,
-                served_through=_stand_anew(now),
-            )
-            .returning(subscription.c.list)
-        )
-        .scalars()
-        .all()
-    )
-    names = list(db.scalars(select(list_.c.name).where(list_.c.id.in_(new)).order_by(list_.c.name)))
+    names = _made_readers(db, subscriber, names, now)
     consent.note(db, "confirmed", address_hash=hash_, subscriber=subscriber, evidence=evidence, lists=names)
     if names:
         lift_leaving(db, hash_)
     return Confirmed(lists=tuple(names), suppressed=suppression_of(db, hash_, now=now))
+
+
+def _made_readers(db: Connection, subscriber: int, lists: Sequence[str], now: datetime) -> list[str]:
+    """Of which of these lists somebody became a reader just now."""
+    new = db.scalars(
+        update(subscription)
+        .where(
+            subscription.c.subscriber == subscriber,
+            subscription.c.state != "confirmed",
+            subscription.c.list.in_(select(list_.c.id).where(list_.c.name.in_(lists))),
+        )
+        .values(
+            state="confirmed",
+            confirmed_at=now,
+            asked_at=None,
+            paused_until=None,
+            left_at=None,
+            served_through=_stand_anew(now),
+        )
+        .returning(subscription.c.list)
+    ).all()
+    return list(db.scalars(select(list_.c.name).where(list_.c.id.in_(new)).order_by(list_.c.name)))
 
 
 def take(
