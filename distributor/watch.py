@@ -26,10 +26,17 @@ KINDS = (  # of alerts, each with a section in docs/runbook.md; an alert's key b
     *("unclear", "unsettled", "refused", "homeless", "untaken", "awaiting", "paused", "expires", "down"),
     *("bounces", "complaints", "unheard", "gap", "silent", "disk"),  # see `_seldom`
     "clock",
-    *("reload", "answers", "cannot", "hook", "gate"),  # raised where they happen, and ended by age
+    *(
+        "reload",
+        "answers",
+        "cannot",
+        "hook",
+        "gate",
+        "restored",
+    ),  # raised where they happen, and ended by age
 )
 SELDOM = frozenset({"bounces", "complaints", "unheard", "gap", "silent", "disk"})
-STAYING = frozenset({"reload", "answers", "cannot", "hook", "gate"})
+STAYING = frozenset({"reload", "answers", "cannot", "hook", "gate", "restored"})
 RECENTLY = timedelta(days=7)
 CLOCKS_DIFFER = timedelta(minutes=5)  # between machines, and nobody minds
 HEARD_WITHIN = timedelta(days=1)  # a provider reports within it of most mails

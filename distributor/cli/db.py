@@ -118,7 +118,7 @@ def _tell_held(held: Held) -> None:
 
 @app.command()
 def prune(json: JsonOption = False) -> None:
-    """Let go of deliveries and events that are older than [retention] keeps them.
+    """Let go of deliveries and events older than [retention].
 
     `distributor run` does so every night. Of an edition its counts stay, and whoever was a reader by then
     counts as having its articles.

@@ -59,9 +59,10 @@ def test_the_plan_says_who_gets_what_when(cli: Cli):
     """The editions ahead with their readers, and what is waiting for the next."""
     imported(cli)
     document = cli("plan", "--days", "3", "--json").document
-    assert set(document) == {"editions", "posts"}
+    assert set(document) == {"editions", "posts", "waiting"}
     assert [edition["readers"] for edition in document["editions"]] == [2, 2, 2]
-    assert set(document["editions"][0]) == {"newsletter", "at", "cadences", "readers", "articles"}
+    told = {"newsletter", "at", "local", "until", "zones", "cadences", "readers", "articles"}
+    assert set(document["editions"][0]) == told
     assert document["editions"][0]["articles"] == 0
     said = cli("plan", "--days", "3")
     assert (said.code, said.err) == (0, "")
