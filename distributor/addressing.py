@@ -35,11 +35,12 @@ class Addressing:
         """Those of *ids* who may be written to at this moment, with address and name."""
         if campaign.channel not in self._lists:
             self._lists[campaign.channel] = audience.list_id(db, campaign.channel)
+        # Read first: what is followed up between the two is then seen by the second.
+        waiting = events.urgent(db)
         if campaign.notice:
             people = audience.may_be_asked(db, ids, now=self._clock())
         else:
             people = audience.reachable(db, campaign.channel, ids, now=self._clock())
-        waiting = events.urgent(db)
         return _heeded(db, campaign, people, waiting) if waiting else people
 
     def emails(self, campaign: Campaign, people: People) -> tuple[Email, ...]:

@@ -13,6 +13,7 @@ from typing import Any, Literal, TypeVar
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from tests.web.visits import READER, WEEKEND, Visit, visited
 from tests.workspace import Clock, text_of
@@ -66,8 +67,12 @@ def beside(step: Callable[..., Answer], *told: Any) -> Answer:
 
 
 def fits(page: Page) -> bool:
-    """Whether nothing sticks out at the side."""
-    return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
+    """Whether nothing sticks out at the side, once the page has settled."""
+    try:
+        page.wait_for_function("document.documentElement.scrollWidth <= innerWidth", timeout=5000)
+    except PlaywrightTimeout:
+        return False
+    return True
 
 
 def looked_at(page: Page, heading: str, *, has_script: bool = True) -> None:
