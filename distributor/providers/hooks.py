@@ -274,7 +274,10 @@ def text_of(value: Any, *, most: int = 500) -> str:
     What is no text and no number is left to `Event.raw`.
     """
     text = str(value) if isinstance(value, str | int | float) else ""
-    return re.sub(r"[\x00\ud800-\udfff]", "\N{REPLACEMENT CHARACTER}", text[:most])
+    return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", text[:most])
+
+
+_NO_TEXT = re.compile(r"[\x00\ud800-\udfff]")
 
 
 def when(value: Any, received_at: datetime) -> datetime:

@@ -6,11 +6,10 @@ Plain ASGI: a layer that reads and builds requests anew would cost more than all
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
-from starlette.datastructures import MutableHeaders
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -51,9 +50,8 @@ class Guard:
 
     def __init__(self, app: ASGIApp, *, is_secure: bool) -> None:
         self._app = app
-        self._headers = dict(HEADERS)
-        if is_secure:
-            self._headers["strict-transport-security"] = "max-age=31536000"
+        headers = HEADERS | ({"strict-transport-security": "max-age=31536000"} if is_secure else {})
+        self._headers = [(name.encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -80,12 +78,10 @@ class Guard:
                 raise
 
 
-def _add(message: Message, headers: Mapping[str, str]) -> None:
+def _add(message: Message, headers: Iterable[tuple[bytes, bytes]]) -> None:
     """What an answer says for itself stays."""
-    own = MutableHeaders(raw=message["headers"])
-    for name, value in headers.items():
-        own.setdefault(name, value)
-    message["headers"] = own.raw
+    own = {name for name, _ in message["headers"]}
+    message["headers"] = [*message["headers"], *(header for header in headers if header[0] not in own)]
 
 
 async def too_large(_request: Request, error: Exception) -> Response:
@@ -105,7 +101,7 @@ async def fault(request: Request, error: Exception) -> Response:
     return PlainTextResponse("Something went wrong here; it was noted.\n", status_code=500)
 
 
-ANSWERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
+ANSWERS: Mapping[type[Exception], Callable[[Request, Any], Coroutine[Any, Any, Response]]] = {
     TooLarge: too_large,
     DatabaseError: away,
     Busy: away,
@@ -113,10 +109,15 @@ ANSWERS: Mapping[int | type[Exception], Callable[[Request, Any], Coroutine[Any, 
 }
 
 
+async def answer_to(request: Request, error: Exception) -> Response:
+    """What *error* is answered with, where no layer of Starlette's does it."""
+    answer = next(answer for kind, answer in ANSWERS.items() if isinstance(error, kind))
+    return await answer(request, error)
+
+
 def bounded(scope: Scope, receive: Receive) -> Receive:
     """*receive*, as long as the body is no larger than its path allows."""
-    path = scope["path"]
-    most = next(size for beginning, size in MOST_BYTES.items() if path.startswith(beginning))
+    most = _most_bytes(scope["path"])
     come = 0
 
     async def receiving() -> Message:
@@ -128,3 +129,10 @@ def bounded(scope: Scope, receive: Receive) -> Receive:
         return message
 
     return receiving
+
+
+def _most_bytes(path: str) -> int:
+    for beginning, most in MOST_BYTES.items():
+        if path.startswith(beginning):
+            return most
+    return MOST_BYTES["/"]

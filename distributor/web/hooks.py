@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import BaseRoute, Route
+from starlette.types import Receive, Scope, Send
 
 from distributor import outcomes
 from distributor.app import App
@@ -19,14 +20,22 @@ from distributor.logs import Log
 from distributor.providers.by_type import webhook
 from distributor.providers.hooks import json_of, known_by_standard_webhooks, known_by_token_of, own_id
 from distributor.providers.protocol import Hook, Webhook
+from distributor.web.guard import answer_to
 from distributor.web.intake import Intake
 from distributor.web.messages import told_by
 
 log = Log(__name__)
 
+REPORTS = "/webhooks/email/"
+KEPT = Response(status_code=200)
+
 
 class EmailHooks:
-    """`POST /webhooks/email/{provider}`, for every provider whose `webhook` says how it is known."""
+    """`POST /webhooks/email/{provider}`, for every provider whose `webhook` says how it is known.
+
+    An ASGI application of its own: reports come by the thousand, and Starlette's layers would cost as much as
+    all that is done here.
+    """
 
     def __init__(self, app: App, intake: Intake) -> None:
         self._app = app
@@ -38,16 +47,22 @@ class EmailHooks:
             if (found := webhook(settings)) is not None
         }
 
-    @property
-    def routes(self) -> list[BaseRoute]:
-        return [Route("/webhooks/email/{provider}", self.receive, methods=["POST"])]
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        request = Request(scope, receive)
+        try:
+            answer = await self._answer(request)
+        except Exception as error:
+            answer = await answer_to(request, error)
+        await answer(scope, receive, send)
 
-    async def receive(self, request: Request) -> Response:
+    async def _answer(self, request: Request) -> Response:
         """Verified, kept, answered; what follows from it is done after."""
-        name = request.path_params["provider"]
+        name = request.scope["path"].removeprefix(REPORTS)
         found = self._webhooks.get(name)
         if found is None:
             return _told(404, f"no provider {name[:60]!r} with `webhook` settings is configured here")
+        if request.method != "POST":
+            return _told(405, "Reports are sent by POST.", {"allow": "POST"})
         hook = await hook_of(request, self._app.clock)
         try:
             told = await found.events(hook)
@@ -63,7 +78,7 @@ class EmailHooks:
         if told:
             rows = outcomes.rows_of(name, told, mark=self._mark, received_at=hook.received_at)
             await self._intake.keep(rows)
-        return Response(status_code=200)
+        return KEPT
 
 
 class SiteHook:

@@ -10,7 +10,6 @@ from typing import Any
 import anyio
 from anyio import to_thread
 from fastapi import FastAPI
-from starlette.applications import Starlette
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -23,7 +22,7 @@ from distributor.web.api import api
 from distributor.web.archive import Archive
 from distributor.web.condition import Condition
 from distributor.web.guard import ANSWERS, Guard
-from distributor.web.hooks import EmailHooks, SiteHook, SubscribersHook
+from distributor.web.hooks import REPORTS, EmailHooks, SiteHook, SubscribersHook
 from distributor.web.intake import Intake
 from distributor.web.media import Media
 from distributor.web.pages import Pages
@@ -31,7 +30,6 @@ from distributor.web.visitors import Visitors
 
 log = logging.getLogger(__name__)
 
-REPORTS = "/webhooks/email/"
 AGAIN = 10.0  # seconds after which events are followed up, though nothing came
 TOGETHER = 1.0  # seconds in which events gather that silence nobody
 
@@ -52,15 +50,16 @@ def site(app: App, *, published: Callable[[], None] | None = None) -> ASGIApp:
         exception_handlers=web.pages.answers(ANSWERS),  # type: ignore[arg-type]
     )
     pages.router.routes[:0] = web.routes
-    # Reports come by the thousand: they pass none of the layers that pages and the API want.
-    reports = Starlette(routes=web.reports, exception_handlers=dict(ANSWERS))
-
-    others: dict[str, ASGIApp] = {REPORTS: reports, "/api/": api(app)}
+    programs = api(app)
 
     async def one_of_them(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"] if scope["type"] == "http" else ""
-        which = next((other for beginning, other in others.items() if path.startswith(beginning)), pages)
-        await which(scope, receive, send)
+        if path.startswith(REPORTS):
+            await web.reports(scope, receive, send)
+        elif path.startswith("/api/"):
+            await programs(scope, receive, send)
+        else:
+            await pages(scope, receive, send)
 
     return Guard(one_of_them, is_secure=app.config.web.public_url.startswith("https://"))
 
@@ -74,7 +73,7 @@ class _Web:
         self._kept, self._urgent = _Bell(), _Bell()
         self._deployed = _Bell()
         self._intake = Intake(app.database, after=self._was_kept)
-        self.reports = EmailHooks(app, self._intake).routes
+        self.reports = EmailHooks(app, self._intake)
         self._published = published or self._deployed.ring
         self._duties = tuple(DUTIES) if published else ()  # who looks by itself delivers, too
 
