@@ -12,7 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from itertools import chain
+from operator import is_not, itemgetter
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -204,7 +206,8 @@ def _one_each(rows: Iterable[Row]) -> list[tuple[Any, ...]]:
     return found
 
 
-AT_ONCE = 500  # SQLite takes 32,766 values a statement
+_is_told = partial(is_not, None)
+VALUES = 32_766  # that SQLite takes in a statement
 _OF_THE_PERSON = range(3, 9)
 _OF_THE_PLACE = range(9, 15)
 
@@ -220,16 +223,20 @@ def _told_over(before: tuple[Any, ...], row: Row, fields: range) -> tuple[Any, .
 
 
 @contextmanager
-def _staged(db: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+def _staged(db: Connection, rows: Iterable[tuple[Any, ...]]) -> Iterator[None]:
     db.execute(CreateTable(_incoming))
+    rows = sorted(rows, key=itemgetter(0))  # as the index has them that each is looked up in
     if db.dialect.name == "sqlite":
-        # Some hundred rows a statement: with one row each, the thread that reads the file and this one would
-        # hand the interpreter to each other for every row.
-        one = f"({','.join('?' * len(_incoming.columns))})"
-        for start in range(0, len(rows), AT_ONCE):
-            part = rows[start : start + AT_ONCE]
-            values = ",".join([one] * len(part))
-            db.exec_driver_sql(f"INSERT INTO incoming VALUES {values}", tuple(chain.from_iterable(part)))  # noqa: S608
+        # As many rows a statement as it takes: between two, this thread and the one that reads the file would
+        # hand the interpreter to each other. What no row tells is left out, which mostly is most.
+        told = [place for place, column in enumerate(zip(*rows, strict=True)) if any(map(_is_told, column))]
+        names = ",".join(_incoming.columns.keys()[place] for place in told)
+        one = f"({','.join('?' * len(told))})"
+        at_once = VALUES // len(told)
+        for start in range(0, len(rows), at_once):
+            part = rows[start : start + at_once]
+            statement = f"INSERT INTO incoming ({names}) VALUES {','.join([one] * len(part))}"  # noqa: S608
+            db.exec_driver_sql(statement, tuple(chain.from_iterable(map(itemgetter(*told), part))))
     else:
         connection: Any = db.connection.driver_connection
         with connection.cursor() as cursor, cursor.copy("COPY incoming FROM STDIN") as copy:

@@ -49,7 +49,7 @@ COLUMNS = (
 )
 OTHERS = ("first name", "last name", "left", "bounced", "ip", "-")  # that are ours too, but never written
 STATES: tuple[SubscriptionState, ...] = get_args(SubscriptionState)
-CHUNK = 10_000  # rows a transaction: more take more memory, and make others wait for longer
+CHUNK = 20_000  # rows a transaction: more take more memory, and make others wait for longer
 LONGEST_CELL = 2000  # characters, of a column we know
 NO_TEXT = 'is no UTF-8 text; save the file as "CSV UTF-8"'
 
