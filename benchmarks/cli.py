@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,4 +33,6 @@ def figures() -> Iterator[Figure]:
 
 def _run(folder: Path, *arguments: str) -> None:
     command = [sys.executable, "-m", "distributor", *arguments]
-    subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    # An installed program is compiled once, not at each start, whatever this shell wants.
+    settings = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    subprocess.run(command, cwd=folder, check=True, capture_output=True, env=settings)
