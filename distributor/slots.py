@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import orjson
 from markupsafe import escape as escaped
 
 EVERY_MAIL = ("name", "unsubscribe_url", "preferences_url", "view_url")
@@ -49,6 +50,36 @@ class Slotted:
         else:
             pieces[1::2] = [values[name] for name in pieces[1::2]]
         return "".join(pieces)
+
+    def in_json(self) -> JsonSlotted:
+        """The same as a JSON string, for requests that hold every reader's mail whole."""
+        first, *rest = map(_json, self.pieces[0::2])
+        pieces = [b'"' + first, *rest]
+        pieces[-1] += b'"'
+        return JsonSlotted(pieces=tuple(pieces), names=self.names)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JsonSlotted:
+    """A JSON string cut at its marks: what all readers have is escaped once, not again for each."""
+
+    pieces: tuple[bytes, ...]  # what stands between the marks, and the quotes around it all
+    names: tuple[str, ...]
+
+    def fill(self, values: Mapping[str, str], escape: bool = True) -> orjson.Fragment:
+        """What `Slotted.fill` gives, as a part of what `orjson.dumps` writes.
+
+        Raises:
+            KeyError: when *values* lack a slot that the content has.
+        """
+        filled = [self.pieces[0]]
+        for name, piece in zip(self.names, self.pieces[1:], strict=True):
+            filled += _json(escaped(values[name]) if escape else values[name]), piece
+        return orjson.Fragment(b"".join(filled))
+
+
+def _json(text: str) -> bytes:
+    return orjson.dumps(text)[1:-1]
 
 
 def split(text: str) -> Slotted:

@@ -6,6 +6,7 @@ import html
 import quopri
 from urllib.parse import unquote
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,14 @@ def test_values_stand_where_their_marks_stood() -> None:
     filled = split(text).fill(ADA, escape=False)
     view = ADA["view_url"]
     assert filled == f"Dear {ADA['name']}, {view} or {view}. @@other@@ @@ name@@ a@b@c"
+
+
+@given(text=near_marks, name=st.text(st.characters(exclude_categories=["Cs"])), escape=st.booleans())
+def test_json_says_the_same(text: str, name: str, escape: bool) -> None:
+    """A mail in a request is the mail, whatever of it JSON has to escape."""
+    content, values = split(f'"{text}\\\n"'), ADA | {"name": name, "confirm_url": "https://x.example"}
+    told = orjson.loads(orjson.dumps({"html": content.in_json().fill(values, escape=escape)}))
+    assert told == {"html": content.fill(values, escape=escape)}
 
 
 def test_values_are_escaped_for_html_only() -> None:

@@ -156,23 +156,40 @@ def _with_retry_after(answer: Reply, rule: Rule) -> Reply:
     return Reply(status=answer.status, body=answer.body, type=answer.type, headers=headers)
 
 
-class Connection(asyncio.Protocol):
-    """One client's connection: one request after the other, each with a Content-Length."""
+class Connection(asyncio.BufferedProtocol):
+    """One client's connection: one request after the other, each with a Content-Length.
+
+    A body is received where it is to lie: requests have megabytes, and to copy them takes as long as to read.
+    """
 
     def __init__(self, simulator: Simulator) -> None:
         self._simulator = simulator
         self._loop = asyncio.get_running_loop()
-        self._buffer = bytearray()
+        self._arriving = bytearray(HEADS_UP_TO)  # for what is no body
+        self._buffer = bytearray()  # of heads, and whatever comes while an answer is on its way
         self._head: _Head | None = None
+        self._body = bytearray()
+        self._come = 0  # bytes of the body
         self._is_busy = False  # an answer is on its way
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._transport = transport
 
-    def data_received(self, data: bytes) -> None:
-        self._buffer += data
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return memoryview(self._arriving) if self._is_whole else memoryview(self._body)[self._come :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self._is_whole:
+            self._buffer += memoryview(self._arriving)[:nbytes]
+        else:
+            self._come += nbytes
         self._go_on()
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether nothing is missing of a body."""
+        return self._head is None or self._come == len(self._body)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._head and self._head.name:
@@ -189,13 +206,16 @@ class Connection(asyncio.Protocol):
                 return
             self._head = _Head(bytes(self._buffer[:end]))
             del self._buffer[: end + 4]
+            self._body = bytearray(self._head.length)
+            self._come = min(len(self._buffer), len(self._body))
+            self._body[: self._come] = self._buffer[: self._come]
+            del self._buffer[: self._come]
             self._begin(self._head)
             if self._transport.is_closing():
                 return
-        if len(self._buffer) >= self._head.length:
-            body = bytes(memoryview(self._buffer)[: self._head.length])
-            del self._buffer[: self._head.length]
+        if self._is_whole:
             head, self._head = self._head, None
+            body, self._body = bytes(self._body), bytearray()
             self._is_busy = True
             self._finish(head, body)
 

@@ -24,7 +24,7 @@ from distributor.providers.email.mime import Sender, ascii_address
 from distributor.providers.email.readers import all_but, contact
 from distributor.providers.protocol import EmailLimits, Hook, Media
 from distributor.providers.reasons import reason
-from distributor.slots import Slotted, split
+from distributor.slots import JsonSlotted, Slotted, split
 
 BASE_URL = "https://api.mailersend.com"
 
@@ -117,7 +117,7 @@ class Calls:
 def payload(
     batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media
 ) -> list[dict[str, Any]]:
-    html, text = plain_pieces(digest.html), plain_pieces(digest.text)
+    html, text = plain_pieces(digest.html).in_json(), plain_pieces(digest.text).in_json()
     same: dict[str, Any] = {"from": contact(*mailbox(sender.from_)), "subject": plain(digest.subject)}
     if sender.reply_to:
         same["reply_to"] = contact(*mailbox(sender.reply_to))
@@ -127,7 +127,7 @@ def payload(
 
 
 def _message(
-    batch: Batch, email: Email, same: Mapping[str, Any], html: Slotted, text: Slotted
+    batch: Batch, email: Email, same: Mapping[str, Any], html: JsonSlotted, text: JsonSlotted
 ) -> dict[str, Any]:
     address = ascii_address(email.address)
     values = {slot: plain(value) for slot, value in email.slots.items()}

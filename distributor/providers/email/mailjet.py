@@ -95,7 +95,7 @@ def payload(
     nobody has the same content twice, even when the look-up was too early. That is no leave to repeat a call:
     Mailjet does not say how long it remembers, nor what two calls at once do.
     """
-    html, text = split(digest.html), split(digest.text)
+    html, text = split(digest.html).in_json(), split(digest.text).in_json()
     same: dict[str, Any] = {
         "From": person(sender.from_),
         "Subject": digest.subject,

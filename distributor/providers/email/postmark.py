@@ -100,7 +100,7 @@ class Calls:
 def payload(
     batch: Batch, digest: Digest, emails: Sequence[Email], sender: Sender, media: Media, *, stream: str
 ) -> list[dict[str, Any]]:
-    html, text = split(digest.html), split(digest.text)
+    html, text = split(digest.html).in_json(), split(digest.text).in_json()
     same: dict[str, Any] = {
         "From": shown_mailbox(sender.from_),
         "Subject": digest.subject,

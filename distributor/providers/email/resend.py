@@ -62,7 +62,7 @@ class Calls:
 
 
 def payload(digest: Digest, emails: Sequence[Email], sender: Sender) -> list[dict[str, Any]]:
-    html, text = split(digest.html), split(digest.text)
+    html, text = split(digest.html).in_json(), split(digest.text).in_json()
     same = {"from": shown_mailbox(sender.from_), "subject": digest.subject}
     if sender.reply_to:
         same["reply_to"] = shown_mailbox(sender.reply_to)
