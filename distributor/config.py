@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from difflib import get_close_matches
+from functools import lru_cache
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -101,6 +102,7 @@ def _mail_address(value: str) -> str:
     return value
 
 
+@lru_cache  # senders are few, and asked for with every call
 def mailbox(text: str) -> tuple[str, str]:
     """The name and the address of "Name <address>", whatever the name has in it.
 

@@ -96,6 +96,8 @@ AN_HOUR = 3600.0  # seconds
 
 def judge(answer: httpx.Response) -> SendError | None:
     """409 is about our key, and 429 may be about more than a moment."""
+    if answer.is_success:
+        return None
     name, said = _name(answer), http.said(answer)
     if name == "concurrent_idempotent_requests":  # the first call of the same key is still under way
         return TryLater(said)
