@@ -282,6 +282,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _reset(self) -> None:
         """Close with RST instead of FIN: nothing linger for (socket(7), SO_LINGER)."""
+        if self._transport.is_closing():  # the client was quicker
+            return
         own = self._transport.get_extra_info("socket")
         own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._transport.abort()
