@@ -42,6 +42,8 @@ def api(app: App, rates: Rates | None = None) -> ASGIApp:
         redoc_url=None,
         exception_handlers=ANSWERS,
     )
-    for room in (Articles(app), Lists(app), People(app), Campaigns(app), Events(app)):
-        inner.router.routes += room.router.routes  # flat, so that a 405 can say all that an address takes
+    for endpoints in (Articles, Lists, People, Campaigns, Events):
+        inner.router.routes += endpoints(
+            app
+        ).routes()  # flat, so that a 405 can say all that an address takes
     return Gate(inner, app, rates or Rates(), open_to_all=(DESCRIBED,))

@@ -7,24 +7,24 @@ from typing import Annotated
 
 from fastapi import Query
 from pydantic import StringConstraints
+from starlette.routing import BaseRoute
 
-from distributor.app import App
 from distributor.model import Article, ArticleState
 from distributor.web.api.answers import MISSING
-from distributor.web.api.gate import may, room
+from distributor.web.api.gate import Endpoints, may, room
 from distributor.web.api.values import LAST, ArticlesPage, Explained, Limit, text
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Place = tuple[int, str]  # when it was published, in microseconds since 1970; and its key
 
 
-class Articles:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.router = room("", about="articles")
-        add = self.router.add_api_route
+class Articles(Endpoints):
+    def routes(self) -> list[BaseRoute]:
+        router = room("", about="articles")
+        add = router.add_api_route
         add("/articles", self.list_articles, dependencies=[may("articles:read")])
         add("/explain", self.explain, dependencies=[may("subscribers:read")], responses=MISSING)
+        return router.routes
 
     def list_articles(
         self,

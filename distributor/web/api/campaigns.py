@@ -6,14 +6,14 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query
 from pydantic import StringConstraints
+from starlette.routing import BaseRoute
 
 from distributor.access import Once
-from distributor.app import App
 from distributor.model import DeliveryState
 from distributor.store.accounts import DeliveryRow
 from distributor.store.tokens import TokenRow
 from distributor.web.api.answers import CONFLICT, MISSING
-from distributor.web.api.gate import may, room
+from distributor.web.api.gate import Endpoints, may, room
 from distributor.web.api.values import (
     LAST,
     After,
@@ -42,18 +42,18 @@ Key = Annotated[
 ]
 
 
-class Campaigns:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.router = room("/campaigns", about="campaigns")
+class Campaigns(Endpoints):
+    def routes(self) -> list[BaseRoute]:
+        router = room("/campaigns", about="campaigns")
         reading = [may("campaigns:read")]
-        add = self.router.add_api_route
+        add = router.add_api_route
         add("", self.list_campaigns, dependencies=reading)
         add("/{campaign}", self.show_campaign, dependencies=reading, responses=MISSING)
         add("/{campaign}/deliveries", self.list_deliveries, dependencies=reading, responses=MISSING)
         for name in ("approve", "pause", "resume", "cancel", "retry", "settle"):
             hand = getattr(self, f"{name}_campaign")
             add(f"/{{campaign}}/{name}", hand, methods=["POST"], responses=MISSING | CONFLICT)
+        return router.routes
 
     def list_campaigns(
         self,

@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import Annotated
 
 from fastapi import Query
+from starlette.routing import BaseRoute
 
-from distributor.app import App
 from distributor.model import EventType
-from distributor.web.api.gate import may, room
+from distributor.web.api.gate import Endpoints, may, room
 from distributor.web.api.values import LAST, After, EventsPage, Limit, text
 
 
-class Events:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.router = room("/events", about="events")
-        self.router.add_api_route("", self.list_events, dependencies=[may("events:read")])
+class Events(Endpoints):
+    def routes(self) -> list[BaseRoute]:
+        router = room("/events", about="events")
+        router.add_api_route("", self.list_events, dependencies=[may("events:read")])
+        return router.routes
 
     def list_events(
         self,

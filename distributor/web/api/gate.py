@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Annotated, Any
+from weakref import proxy
 
 from anyio import to_thread
 from fastapi import APIRouter, Security
@@ -12,6 +13,7 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from distributor.access import SCOPES
@@ -107,6 +109,20 @@ class Forbidden(HTTPException):
             "WWW-Authenticate": f'Bearer realm="distributor", error="insufficient_scope", scope="{scope}"'
         }
         super().__init__(403, f"this token may not do that: it lacks the scope {scope}", named)
+
+
+class Endpoints:
+    """Some of the API's endpoints, which are its methods.
+
+    FastAPI remembers every endpoint that it came to know, as long as the process lives, and with a method its
+    object. So that holds nothing: an app that is no longer served, as after new settings, is to go.
+    """
+
+    def __init__(self, app: App) -> None:
+        self._app: App = proxy(app)
+
+    def routes(self) -> list[BaseRoute]:
+        raise NotImplementedError
 
 
 def room(path: str, *, about: str) -> APIRouter:

@@ -8,12 +8,12 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Response
 from starlette.responses import JSONResponse
+from starlette.routing import BaseRoute
 
-from distributor.app import App
 from distributor.reception import Choice, Wish
 from distributor.store.tokens import TokenRow
 from distributor.web.api.answers import CONFLICT, MISSING, Unfit
-from distributor.web.api.gate import may, room
+from distributor.web.api.gate import Endpoints, may, room
 from distributor.web.api.values import (
     LAST,
     After,
@@ -40,13 +40,13 @@ Name = Annotated[str, Path(description="The list's name."), text(100, least=1)]
 Token = Annotated[TokenRow, may("subscribers:write")]
 
 
-class Lists:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.router = room("/lists", about="lists")
+class Lists(Endpoints):
+    def routes(self) -> list[BaseRoute]:
+        router = room("/lists", about="lists")
         reading = [may("subscribers:read")]
-        self.router.add_api_route("", self.list_lists, dependencies=reading)
-        self.router.add_api_route("/{name}", self.show_list, dependencies=reading, responses=MISSING)
+        router.add_api_route("", self.list_lists, dependencies=reading)
+        router.add_api_route("/{name}", self.show_list, dependencies=reading, responses=MISSING)
+        return router.routes
 
     def list_lists(self) -> ListsShown:
         """The lists that there are: one for each newsletter, and those of newsletters that were."""
@@ -67,12 +67,11 @@ class Lists:
         )
 
 
-class People:
-    def __init__(self, app: App) -> None:
-        self._app = app
-        self.router = room("/subscribers", about="subscribers")
+class People(Endpoints):
+    def routes(self) -> list[BaseRoute]:
+        router = room("/subscribers", about="subscribers")
         reading = [may("subscribers:read")]
-        add = self.router.add_api_route
+        add = router.add_api_route
         add("", self.list_subscribers, dependencies=reading)
         add("", self.add_subscriber, methods=["POST"], response_model=Joined, responses=CONFLICT | ADDING)
         add("/find", self.find_subscriber, methods=["POST"], dependencies=reading, responses=MISSING)
@@ -86,6 +85,7 @@ class People:
             methods=["DELETE"],
             responses=MISSING,
         )
+        return router.routes
 
     # --- looking ---
 

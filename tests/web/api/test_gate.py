@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from weakref import ref
 
 import httpx
 import pytest
@@ -15,8 +17,10 @@ from distributor.access import EVERY, SCOPES
 from distributor.app import App
 from distributor.web.api import api
 from distributor.web.rates import Rates
+from distributor.web.site import site
 from tests.web.api.asking import asked, bearer, wrong
-from tests.workspace import Clock
+from tests.web.reports import POSTMARK
+from tests.workspace import Clock, opened, workspace
 
 METHODS = ("get", "post", "patch", "delete")
 
@@ -185,3 +189,16 @@ def test_when_the_database_is_away_it_says_when_to_come_again(tmp_path: Path, cl
         for file in tmp_path.glob("away-*"):
             file.rename(file.with_name(file.name.removeprefix("away-")))
         assert client.get("lists").status_code == 200
+
+
+def test_what_is_no_longer_served_is_forgotten(tmp_path: Path):
+    """A daemon whose settings change for years holds one app, not each that it ever had."""
+
+    def served() -> ref[App]:
+        with opened(workspace(tmp_path, config=POSTMARK), Clock()) as app:
+            site(app)
+            return ref(app)
+
+    gone = served()
+    gc.collect()
+    assert gone() is None
