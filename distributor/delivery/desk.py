@@ -161,6 +161,7 @@ class Desk:
     def close(self) -> None:
         with self._database.write() as db:
             hands.cancel_returned(db)
+            ledger.begin_begun(db)
             ledger.close_finished(db)
 
     # --- claiming ---

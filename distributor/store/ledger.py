@@ -66,7 +66,7 @@ def claim(db: Connection, lane: Lane, *, worker: str, now: datetime, lease: time
         held = {"owner": worker, "until": now + lease}
         if row := db.execute(_taking(is_its_way), given | held).one_or_none():
             if state == CampaignState.SCHEDULED:
-                _begin(db, campaign_id)
+                _begin(db, campaign.c.id == campaign_id)
             return _batch(db, row)
     return None
 
@@ -129,15 +129,23 @@ def _having_due(*, is_bounded: bool) -> Select[Any]:
     return query.where(campaign.c.id.in_(bindparam("only", expanding=True))) if is_bounded else query
 
 
-def _begin(db: Connection, campaign_id: int) -> None:
-    """Note that a campaign is being sent, unless a person has their hands on it and waits for this batch."""
+def _begin(db: Connection, *those: ColumnElement[bool]) -> None:
+    """Note that campaigns are being sent, unless somebody has hands on one and waits for this batch."""
     begun = (
         select(campaign.c.id)
-        .where(campaign.c.id == campaign_id, campaign.c.state == CampaignState.SCHEDULED)
+        .where(*those, campaign.c.state == CampaignState.SCHEDULED)
         .with_for_update(skip_locked=True)
-        .scalar_subquery()
     )
-    campaigns.move(db, CampaignState.SENDING, campaign.c.id == begun)
+    campaigns.move(db, CampaignState.SENDING, campaign.c.id.in_(begun))
+
+
+def begin_begun(db: Connection) -> None:
+    """Note of all campaigns that they are being sent, where it was not noted as their batches were claimed.
+
+    Of two claims at one moment only one notes it, and may be undone after the other is done.
+    """
+    on_its_way = and_(is_state(*OPEN), is_state(DeliveryState.SENDING, DeliveryState.UNCLEAR))
+    _begin(db, exists(batch.c.number).where(batch.c.campaign == campaign.c.id, on_its_way))
 
 
 def is_state(*states: DeliveryState) -> ColumnElement[bool]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Connection, text
@@ -13,10 +14,12 @@ from sqlalchemy import Connection, text
 from distributor import controls
 from distributor.app import App
 from distributor.errors import Conflict
-from distributor.model import DeliveryState
-from distributor.store import articles, freezing, hands, ledger
+from distributor.model import DeliveryState, EventType
+from distributor.store import articles, events, freezing, hands, ledger
+from distributor.store.events import EventRow
 from distributor.store.ledger import Lane
 from subscribers import store as audience
+from subscribers.model import address_hash
 from tests.far_end import Recorder, through
 from tests.workspace import Clock, opened, subscribe, workspace, write_article
 
@@ -130,3 +133,54 @@ def test_what_is_queued_while_a_campaign_closes_keeps_it_open(app: App, clock: C
             assert hands.queue_refused(person, campaign.id, now=clock()) == 2
         assert not closed.result(timeout=10)
     assert app.campaign(campaign.id).state == "sending"
+
+
+def test_a_beginning_that_was_undone_is_noted_later(app: App, clock: Clock):
+    """Whoever claims a batch beside another first claim leaves the note to it, which may never come."""
+    [campaign] = app.plan()
+    with app.database.write() as other:
+        hands.hold(other, campaign.id)  # as the other claim does, before it is undone
+        with app.database.write() as worker:
+            assert ledger.claim(worker, LANE, worker="w/1/2/3", now=clock(), lease=timedelta(seconds=20))
+        other.rollback()
+    assert app.campaign(campaign.id).state == "scheduled"
+    with app.database.write() as worker:
+        ledger.begin_begun(worker)
+    assert app.campaign(campaign.id).state == "sending"
+
+
+def test_a_complaint_that_is_followed_up_during_a_claim_counts(
+    app: App, tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+):
+    """A claim reads which reports wait, and who is silent: whatever happens between, one of them has it."""
+    [campaign] = app.plan()
+    complaint = EventRow(
+        provider="recorder",
+        id="1",
+        type=EventType.COMPLAINED,
+        said="complaint",
+        occurred_at=clock(),
+        received_at=clock(),
+        campaign=campaign.id,
+        recipient=app.subscriber(LIN).id,
+        address_hash=address_hash(LIN),
+    )
+    done: list[int] = []
+
+    def between(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(*arguments: Any, **named: Any) -> Any:
+            if not done:
+                with app.database.write() as db:
+                    events.keep(db, [complaint])
+            found = read(*arguments, **named)
+            if not done:
+                done.append(app.follow_up())
+            return found
+
+        return reading
+
+    monkeypatch.setattr(events, "urgent", between(events.urgent))
+    monkeypatch.setattr(audience, "reachable", between(audience.reachable))
+    app.deliver()
+    assert done == [1]
+    assert [line[1] for line in Recorder(tmp_path / "taken.log").taken()] == [ADA]
