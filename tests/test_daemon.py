@@ -19,6 +19,7 @@ from typing import Any, Self
 import anyio
 import httpx
 import pytest
+from sqlalchemy import Connection, Engine, event
 
 from distributor.app import App
 from distributor.config import load
@@ -27,6 +28,7 @@ from distributor.errors import ConfigError
 from distributor.model import Answer
 from distributor.signals import Ears
 from distributor.store import alerts, campaigns
+from distributor.web.server import Server
 from tests.far_end import Recorder, through
 from tests.simulator.control import Handle, simulator
 from tests.workspace import MONDAY, Clock, opened, subscribe, workspace, write_article
@@ -79,6 +81,10 @@ class Running:
             self.heard.append(text)
             if all(word in text for word in words):
                 return text
+
+    @property
+    def server(self) -> Server | None:
+        return self._daemon._server
 
     def signal(self, number: int) -> None:
         self._ears.queue.put(number)
@@ -289,6 +295,43 @@ def test_a_content_folder_that_goes_away_is_said_once(tmp_path: Path):
         write_article(tmp_path, "fresh", published_at=just_now())
         appears(tmp_path / "var/outbox/social/news", "*/post.json")
     assert len([told for told in daemon.heard if "content folder" in told and "does not exist" in told]) == 1
+
+
+def test_a_disk_that_is_full_is_said_and_loses_nothing(tmp_path: Path):
+    """While nothing can be written nothing is announced, and once there is room again it is, once."""
+    path = workspace(tmp_path, config=CHANNEL.format(name="news") + "\n[daemon]\nlook_seconds = 1\n")
+    is_full = Event()
+
+    def limit(connection: Connection) -> None:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {1 if is_full.is_set() else 2**30}")
+
+    event.listen(Engine, "begin", limit)
+    try:
+        with running(path) as daemon:
+            is_full.set()
+            for number in range(20):  # more than there is room for in pages that are begun
+                write_article(tmp_path, f"fresh{number}", published_at=just_now())
+            daemon.waits_for("full")
+            is_full.clear()
+            daemon.waits_for("is looked at again")
+            until(lambda: len(list((tmp_path / "var/outbox/social/news").glob("*/post.json"))) == 20)
+            assert not daemon.ended.done()
+    finally:
+        event.remove(Engine, "begin", limit)
+
+
+def test_a_web_endpoint_that_dies_is_begun_again(tmp_path: Path):
+    """Whatever ends its thread, the port answers again."""
+    path = workspace(tmp_path)
+    path.write_text(path.read_text().replace("[web]", '[web]\nlisten = "127.0.0.1:0"'))
+    with running(path) as daemon:
+        address = daemon.heard[0].rpartition(" ")[2]
+        assert httpx.get(f"http://{address}/healthz").status_code == 200
+        server = daemon.server
+        assert server is not None
+        server.stop()
+        daemon.waits_for("the web endpoint has died")
+        assert httpx.get(f"http://{address}/healthz").status_code == 200
 
 
 def test_a_worker_that_fails_is_begun_again(tmp_path: Path):
