@@ -19,6 +19,7 @@ from distributor.model import EventType
 from distributor.providers.protocol import Hook
 from distributor.store.schema import event
 from distributor.vendors import VENDORS
+from distributor.web import hooks
 from tests.far_end import Recorder, through
 from tests.providers.hooks import KEY, NAMES, NEW, OLD, OTHER, READER, Reported, described
 from tests.simulator.control import simulator
@@ -26,7 +27,6 @@ from tests.web.reports import endpoint, followed_up
 from tests.workspace import Clock, subscribe, write_article
 
 READERS = tuple(f"someone{n}@example.org" for n in range(4))
-WAYS = [name for name in NAMES if described(name).make is None]  # SNS needs its certificate: test_sns.py
 HEADERS = ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "nonsense")
 
 
@@ -58,10 +58,17 @@ class AtVendor:
             return list(db.scalars(select(event.c.type).order_by(event.c.number)))
 
 
-@pytest.fixture(params=WAYS)
-def vendor(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AtVendor]:
-    """An endpoint that knows the vendor as "daily"; test_hooks.py has both databases."""
+@pytest.fixture(params=NAMES)
+def vendor(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[AtVendor]:
+    """An endpoint that knows the vendor as "daily"; test_hooks.py has both databases.
+
+    Where the vendor has to be asked, as SNS for its certificate, a stand-in answers.
+    """
     described_as, clock = described(request.param), Clock()
+    if described_as.make is not None:
+        monkeypatch.setattr(hooks, "webhook", lambda settings: described_as.webhook())
     url = f"sqlite:///{tmp_path}/distributor.db"
     with endpoint(tmp_path, clock, url, config=table(described_as)) as (app, client):
         yield AtVendor(described_as, app, client, clock)
