@@ -134,7 +134,7 @@ def _begin(db: Connection, *those: ColumnElement[bool]) -> None:
     begun = (
         select(campaign.c.id)
         .where(*those, campaign.c.state == CampaignState.SCHEDULED)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=True, key_share=True)  # beside whoever adds a batch to it
     )
     campaigns.move(db, CampaignState.SENDING, campaign.c.id.in_(begun))
 
