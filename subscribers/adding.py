@@ -158,7 +158,7 @@ def microseconds(moment: datetime | None) -> int | None:
 def add_rows(
     db: Connection, rows: Sequence[Row], *, now: datetime, source: Source, detail: str = ""
 ) -> Added:
-    """Add rows as `add` adds entries; some ten thousand at a time are best."""
+    """Add rows as `add` adds entries; some twenty thousand at a time are best."""
     staged = _one_each(rows)
     if not staged:
         return Added()
