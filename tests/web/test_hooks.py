@@ -11,6 +11,7 @@ from pathlib import Path
 import anyio
 import httpx
 import orjson
+import psycopg
 import pytest
 from sqlalchemy import func, select
 
@@ -160,6 +161,25 @@ def test_an_address_is_silent_from_the_next_call_on(
     assert app.balance(campaign.id).skipped == 1
     followed_up(app)
     assert app.subscriber(silenced).suppressed
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_server_that_is_away_is_no_loss(site: tuple[App, httpx.Client], clock: Clock, database_url: str):
+    """While PostgreSQL takes nobody a vendor and a reader are told to come again, and then it is kept."""
+    app, client = site
+    bounce = bounced("1-1-elsewhere", READERS[0], clock())
+    name, address = str(app.database.engine.url.database), database_url.replace("+psycopg", "")
+    with psycopg.connect(address.replace(f"/{name}?", "/postgres?"), autocommit=True) as admin:
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
+        admin.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+        assert report(client, bounce).status_code == 503
+        assert (
+            client.post("/subscribe", data={"email": "new@example.org", "list": "morning"}).status_code == 503
+        )
+        assert client.get("/readyz").status_code == 503
+        admin.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
+    assert report(client, bounce).status_code == 200
+    assert count(app) == 1
 
 
 def test_a_reader_who_leaves_at_the_provider_leaves_that_newsletter(
