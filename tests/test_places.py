@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
+from sqlalchemy import event as sa_event
 
 from distributor.app import App
 from subscribers import store as audience
@@ -279,3 +282,23 @@ def test_an_unknown_zone_counts_as_the_site_s(app: App, tmp_path: Path, clock: C
         db.execute(update(subscriber).values(timezone="Mars/Olympus_Mons"))
     write_article(tmp_path, "Alpha", published_at=clock())
     assert live(app, clock, at(2, 0)) == [(at(1, 7), "lost@example.org", ["Alpha"])]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_no_place_has_the_whole_list_read(app: App, tmp_path: Path, clock: Clock):
+    """Readers are found by their place: a list of a million is not gone through for each of some hundred."""
+    subscribe(app, "tokyo@example.org", timezone="Asia/Tokyo")
+    write_article(tmp_path, "Alpha", published_at=clock())
+    plans: list[str] = []
+
+    def explain(db: Connection, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        if statement.startswith("WITH due"):
+            found = cursor.connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            plans.append("\n".join(row[3] for row in found))
+
+    sa_event.listen(app.database.engine, "before_cursor_execute", explain)
+    clock.go_on(days=1)
+    app.run_once()
+    assert len(mails(tmp_path)) == 1
+    assert len(plans) > 3
+    assert [plan for plan in plans if re.search(r"subscription USING \w+ \w+ \(list=\?\)", plan)] == []
