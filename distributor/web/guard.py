@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine, Iterable, Mapping
 from time import monotonic
 from typing import Any
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -95,6 +95,11 @@ async def away(_request: Request, error: Exception) -> Response:
     return PlainTextResponse(text, status_code=503, headers={"retry-after": "5"})
 
 
+async def hung_up(_request: Request, _error: Exception) -> Response:
+    """Whoever went away in the middle of a request hears no answer, and made no fault of ours."""
+    return Response(status_code=400)
+
+
 async def fault(request: Request, error: Exception) -> Response:
     """A fault of ours; its address is not told, for it may hold a reader's token."""
     log.error("a request to /%s… failed", request.url.path.split("/")[1], exc_info=error)
@@ -105,6 +110,7 @@ ANSWERS: Mapping[type[Exception], Callable[[Request, Any], Coroutine[Any, Any, R
     TooLarge: too_large,
     DatabaseError: away,
     Busy: away,
+    ClientDisconnect: hung_up,
     Exception: fault,
 }
 

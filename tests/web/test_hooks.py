@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -161,6 +162,20 @@ def test_an_address_is_silent_from_the_next_call_on(
     assert app.balance(campaign.id).skipped == 1
     followed_up(app)
     assert app.subscriber(silenced).suppressed
+
+
+def test_who_hangs_up_in_the_middle_is_no_fault_of_ours(
+    tmp_path: Path, clock: Clock, caplog: pytest.LogCaptureFixture
+):
+    """Nothing is logged of a vendor, or a form, that goes away before its body is here."""
+    with endpoint(tmp_path, clock, f"sqlite:///{tmp_path}/distributor.db") as (app, client):
+        for path in ("/webhooks/email/postmark", "/webhooks/subscribers", "/subscribe", "/api/v1/campaigns"):
+            head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n"
+            with socket.create_connection((client.base_url.host, client.base_url.port or 80)) as vendor:
+                vendor.sendall(f"{head}half".encode())
+        assert report(client, delivered("1-1-x", READERS[0], clock())).status_code == 200
+        assert count(app) == 1
+    assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
 
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
