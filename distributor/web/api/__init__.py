@@ -43,7 +43,6 @@ def api(app: App, rates: Rates | None = None) -> ASGIApp:
         exception_handlers=ANSWERS,
     )
     for endpoints in (Articles, Lists, People, Campaigns, Events):
-        inner.router.routes += endpoints(
-            app
-        ).routes()  # flat, so that a 405 can say all that an address takes
+        # Flat, so that a 405 can say all that an address takes.
+        inner.router.routes += endpoints(app).routes()
     return Gate(inner, app, rates or Rates(), open_to_all=(DESCRIBED,))
